@@ -1,0 +1,9 @@
+//! nstrace: what happens to Linux namespaces, told from kernel objects.
+//!
+//! ARCHITECTURE.md draws the data flow; each module says which part it is.
+
+pub mod event;
+pub mod kernel;
+pub mod model;
+pub mod ns;
+pub mod source;

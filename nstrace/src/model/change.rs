@@ -1,0 +1,80 @@
+//! What changed in the world: the output of [`super::World::apply`], the input of detectors, sinks and views.
+
+use serde::Serialize;
+
+use super::NsKey;
+use crate::{
+    event::{PinHolder, Stamp, TaskInfo, Via},
+    ns::{NsName, NsType},
+};
+
+/// A namespace in an output line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NsSeen {
+    pub key: NsKey,
+    pub name: NsName,
+    pub initial: bool,
+}
+
+/// What brought a change about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub via: Via,
+    /// `CLONE_*` flags of the call; 0 = none.
+    pub flags: u64,
+    /// Positive errno of a failed attempt.
+    pub errno: Option<i32>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Existed before the watch began. `task`: its first member, if any.
+    Snapshot { ns: NsSeen, nprocs: u32, holders: Vec<PinHolder> },
+    /// A namespace was made and published.
+    Created { ns: NsSeen, owner: Option<NsName>, parent: Option<NsName> },
+    /// The task became a member.
+    Joined { ns: NsSeen },
+    /// The task is no member any more.
+    Left { ns: NsSeen },
+    /// The namespace does not exist any more.
+    Destroyed { ns: NsSeen, lifetime_ns: Option<u64> },
+    /// The first nsfs file or bind mount.
+    Pinned { ns: NsSeen },
+    /// The last nsfs file or bind mount is gone.
+    Unpinned { ns: NsSeen },
+    /// An attempt failed. `ns_type`: of the one namespace asked for; `ns`: when the kernel got as far as naming it.
+    Denied { ns_type: Option<NsType>, ns: Option<NsSeen> },
+    /// Records were lost.
+    Lost { count: u64, hook: Option<&'static str> },
+    /// The model was repaired after a loss.
+    Resynced,
+}
+
+/// The container of a task, as told from its cgroup path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Container {
+    /// `docker`, `podman`, `containerd`, `cri-o`, `runc`, `crun`, `nspawn`, `lxc`, or `unknown` for an id of unknown make.
+    pub runtime: &'static str,
+    /// Container id or machine name as in the path; hostile.
+    pub id: String,
+    /// Pod uid, for Kubernetes shapes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+}
+
+/// One line of `watch`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub stamp: Stamp,
+    /// UTC, nanoseconds since the epoch, from the last clock anchor.
+    pub utc_ns: i64,
+    /// Number of the change in this stream, from 1: the same live and replayed; findings cite it.
+    pub seq: u64,
+    pub what: What,
+    /// Who did it; None where nobody can be named (a namespace freed by a kworker with no release seen).
+    pub task: Option<TaskInfo>,
+    pub cause: Option<Cause>,
+    /// Container of `task`.
+    pub container: Option<std::sync::Arc<Container>>,
+}

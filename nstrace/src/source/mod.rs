@@ -1,0 +1,15 @@
+//! Where events come from: the live kernel or a recording. Nothing right of here knows which.
+
+use std::time::Duration;
+
+use crate::{event::Stamped, ns::NsName};
+
+/// A stream of events in the order in which they are to be applied.
+pub trait Source {
+    /// Waits at most `wait` for the next events. An empty vector: nothing yet. None: the stream has ended.
+    fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Vec<Stamped>>>;
+
+    /// Asks for an [`crate::event::Event::Freed`] when one of these namespaces, which have no known member any more, is gone.
+    /// Only a live source on a kernel without a destruction hook has to do anything.
+    fn await_end(&mut self, suspects: &[NsName]);
+}
