@@ -258,7 +258,8 @@ pub enum Event {
     Fork { call: Call, creator: TaskInfo, child: TaskInfo, slots: SlotSet },
     Transition { at: TransitionAt, call: Call, task: TaskInfo, before: SlotSet, after: SlotSet },
     Return { call: Call, task: TaskInfo },
-    Exec { task: TaskInfo, slots: SlotSet },
+    /// `former_tid`: of a thread that was not the leader, the tid it had before it took over the leader's.
+    Exec { task: TaskInfo, slots: SlotSet, former_tid: Option<u32> },
     Exit { task: TaskInfo, slots: SlotSet },
     Namespace(NsFacts),
     /// `ns_type` is None where the kernel function knows only the number.
