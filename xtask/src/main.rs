@@ -6,8 +6,10 @@
 mod apt;
 mod artifacts;
 mod ebpf;
+mod guest;
 mod run;
 mod step;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Command {
     Ebpf,
     /// Build everything and run nstrace with the arguments after `--`
     Run(run::Args),
+    /// Run a command in a guest with a Debian kernel that has the freshly built nstrace on its PATH
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Ebpf => ebpf::build().map(|_| 0),
         Command::Run(args) => run::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -72,4 +73,27 @@ pub fn on_path(program: &str) -> bool {
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a talkative program with its output in `target/vm/log/<name>.log`; an error shows the log's end.
+pub fn logged(name: &str, command: &mut Command) -> Result<()> {
+    let folder = crate::guest::folder().join("log");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{name}.log"));
+    let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    if !status.success() {
+        let text = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines[lines.len().saturating_sub(12)..].join("\n  ");
+        bail!("{program} ended with {status}; end of {}:\n  {end}", path.display());
+    }
+    Ok(())
 }
