@@ -12,6 +12,8 @@ use aya::{
 };
 use nstrace_common::record::hook;
 
+use super::facts::Hook;
+
 /// Name of each `record::hook`, for people.
 pub const fn hook_name(by: u16) -> &'static str {
     match by {
@@ -38,24 +40,33 @@ pub const fn hook_name(by: u16) -> &'static str {
 #[expect(missing_debug_implementations, reason = "aya's map types have none")]
 pub struct Counters {
     drops: PerCpuArray<MapData, u64>,
-    /// Name and fd of each attached program.
-    programs: Vec<(String, OwnedFd)>,
-    /// What [`Counters::skipped_since`] has told already, per program.
-    told: Vec<u64>,
+    programs: Vec<Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    name: &'static str,
+    fd: OwnedFd,
+    /// Another program is attached to the same function in the other way.
+    doubled: bool,
+    /// What [`Counters::skipped_alone_since`] has seen already.
+    told: u64,
 }
 
 impl Counters {
-    /// Takes the drop counters out of the object; remembers the loaded programs.
-    pub fn new(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+    /// Takes the drop counters out of the object; remembers the programs of `hooks`.
+    pub fn new(ebpf: &mut Ebpf, hooks: &[Hook]) -> anyhow::Result<Self> {
         let map = ebpf.take_map("DROPS").ok_or_else(|| anyhow::anyhow!("the object has no map DROPS"))?;
-        let mut programs = Vec::new();
-        for (name, program) in ebpf.programs() {
-            if let Some(fd) = program_fd(program) {
-                programs.push((name.to_owned(), fd));
+        let mut programs: Vec<Attached> = Vec::new();
+        for hook in hooks {
+            let known = programs.iter().any(|p| p.name == hook.program);
+            if !known && let Some(fd) = ebpf.program(hook.program).and_then(program_fd) {
+                let doubled =
+                    hooks.iter().any(|h| h.attach.target() == hook.attach.target() && h.program != hook.program);
+                programs.push(Attached { name: hook.program, fd, doubled, told: 0 });
             }
         }
-        let told = vec![0; programs.len()];
-        Ok(Self { drops: PerCpuArray::try_from(map)?, programs, told })
+        Ok(Self { drops: PerCpuArray::try_from(map)?, programs })
     }
 
     /// Records lost to a full ring so far, per hook that lost any.
@@ -75,20 +86,21 @@ impl Counters {
     pub fn skipped(&self) -> Vec<(&str, u64)> {
         self.programs
             .iter()
-            .filter_map(|(name, fd)| Some((name.as_str(), recursion_misses(fd)?)))
+            .filter_map(|p| Some((p.name, recursion_misses(&p.fd)?)))
             .filter(|(_, misses)| *misses > 0)
             .collect()
     }
 
-    /// As [`Counters::skipped`], but only what came since the last call.
-    pub fn skipped_since(&mut self) -> Vec<(String, u64)> {
+    /// As [`Counters::skipped`], but only what came since the last call, and only of programs without a second copy that
+    /// saw what they missed.
+    pub fn skipped_alone_since(&mut self) -> Vec<(&'static str, u64)> {
         let mut new = Vec::new();
-        for (told, (name, fd)) in self.told.iter_mut().zip(&self.programs) {
-            let now = recursion_misses(fd).unwrap_or(0);
-            if now > *told {
-                new.push((name.clone(), now - *told));
-                *told = now;
+        for program in &mut self.programs {
+            let now = recursion_misses(&program.fd).unwrap_or(0);
+            if now > program.told && !program.doubled {
+                new.push((program.name, now - program.told));
             }
+            program.told = now;
         }
         new
     }

@@ -30,12 +30,30 @@ pub struct Resolved {
     pub missing: Vec<String>,
 }
 
+/// Every member that [`resolve`] asks for, as (structure, path).
+pub fn members() -> Vec<(&'static str, &'static str)> {
+    let mut all = Vec::new();
+    resolve_with(|structure, member| {
+        all.push((structure, member));
+        None
+    }, |_| None);
+    all
+}
+
 /// Looks every member up. Members that only some kernels have (`ns_id`, `ops->type`) are absent without complaint.
 pub fn resolve(btf: &Btf) -> Resolved {
+    resolve_with(|structure, member| btf.offset_of(structure, member), |structure| btf.size_of(structure))
+}
+
+fn resolve_with(
+    offset_of: impl FnMut(&'static str, &'static str) -> Option<u32>,
+    size_of: impl Fn(&'static str) -> Option<u32>,
+) -> Resolved {
+    let offset_of = std::cell::RefCell::new(offset_of);
     let mut missing = Vec::new();
-    let optional = |structure: &str, member: &str| btf.offset_of(structure, member).unwrap_or(ABSENT);
-    let mut required = |structure: &str, member: &str| {
-        btf.offset_of(structure, member).unwrap_or_else(|| {
+    let optional = |structure, member| offset_of.borrow_mut()(structure, member).unwrap_or(ABSENT);
+    let mut required = |structure, member| {
+        offset_of.borrow_mut()(structure, member).unwrap_or_else(|| {
             missing.push(format!("{structure}.{member}"));
             ABSENT
         })
@@ -64,7 +82,7 @@ pub fn resolve(btf: &Btf) -> Resolved {
         cred_user_ns: required("cred", "user_ns"),
         pid_level: required("pid", "level"),
         pid_numbers: required("pid", "numbers"),
-        upid_size: btf.size_of("upid").unwrap_or(ABSENT),
+        upid_size: size_of("upid").unwrap_or(ABSENT),
         upid_nr: required("upid", "nr"),
         upid_ns: required("upid", "ns"),
         nsproxy_uts: required("nsproxy", "uts_ns"),
@@ -95,7 +113,7 @@ pub fn resolve(btf: &Btf) -> Resolved {
         pt_regs_si: required("pt_regs", "si"),
         kernel_clone_args_flags: required("kernel_clone_args", "flags"),
         thread_info_status: required("task_struct", "thread_info.status"),
-        stack_to_pt_regs: btf.size_of("pt_regs").map_or(ABSENT, |size| THREAD_SIZE - size.min(THREAD_SIZE)),
+        stack_to_pt_regs: size_of("pt_regs").map_or(ABSENT, |size| THREAD_SIZE - size.min(THREAD_SIZE)),
     };
     Resolved { layout, missing }
 }

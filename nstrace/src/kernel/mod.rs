@@ -2,10 +2,11 @@
 
 mod attach;
 pub mod btf;
+pub mod btf_reduce;
 mod counters;
 mod environment;
-mod facts;
-mod layout;
+pub mod facts;
+pub mod layout;
 mod object;
 pub mod plan;
 pub mod report;
@@ -16,4 +17,5 @@ mod tracer;
 pub use counters::{Counters, hook_name};
 pub use environment::initial_namespaces;
 pub use ring::{Batch, RingReader};
+pub use task_iterator::iterator_records;
 pub use tracer::{Options, Tracer, doctor, start};

@@ -4,6 +4,8 @@ use std::io::Read;
 
 use anyhow::Context;
 use aya::{Ebpf, programs::Iter};
+use nstrace_common::record::{Header, size_of_kind};
+use zerocopy::FromBytes;
 
 /// Reads `iter/task`: the bytes of `record::TaskState` and `record::Namespace` records, one after the other.
 ///
@@ -19,4 +21,15 @@ pub fn read_tasks(ebpf: &mut Ebpf, btf: &aya::Btf) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Splits what [`read_tasks`] gave into records. Ends early at a record of unknown kind, which cannot come from our object.
+pub fn iterator_records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (header, _) = Header::read_from_prefix(rest).ok()?;
+        let (record, after) = rest.split_at_checked(size_of_kind(header.kind)?)?;
+        rest = after;
+        Some(record)
+    })
 }

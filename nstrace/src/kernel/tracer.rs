@@ -42,7 +42,9 @@ pub struct Tracer {
 }
 
 /// Attaches and starts; fails with one sentence and its remedy.
-pub fn start(options: &Options) -> anyhow::Result<Tracer> {
+///
+/// `handles`: whether nsfs file handles can be opened here, or why not.
+pub fn start(options: &Options, handles: Result<(), String>) -> anyhow::Result<Tracer> {
     let environment = Environment::inspect();
     let Ok(own_btf) = &environment.btf else {
         bail!("{}", environment.btf.expect_err("checked"));
@@ -53,6 +55,9 @@ pub fn start(options: &Options) -> anyhow::Result<Tracer> {
     let btf = aya::Btf::from_sys_fs().context("/sys/kernel/btf/vmlinux")?;
     let resolved = resolve(own_btf);
     let mut offer = environment.offer();
+    if let Err(reason) = handles {
+        offer.unusable.insert("nsfs handle", reason);
+    }
     raise_memlock();
     let mut ebpf = load(&environment, options, &resolved.layout, own_btf, &btf)?;
 
@@ -80,7 +85,7 @@ pub fn start(options: &Options) -> anyhow::Result<Tracer> {
         }
     };
     let Some(ring) = ebpf.take_map("EVENTS") else { bail!("the object has no map EVENTS") };
-    let counters = Counters::new(&mut ebpf)?;
+    let counters = Counters::new(&mut ebpf, &chosen.hooks)?;
     let report = report(environment, &resolved.missing, options.attach, chosen);
     let ring = RingReader::start(RingBuf::try_from(ring)?)?;
     Ok(Tracer { ebpf, btf, ring, counters, report, refusals })
@@ -99,8 +104,8 @@ impl Tracer {
 }
 
 /// The report alone: attaches, looks, detaches.
-pub fn doctor(options: &Options) -> Report {
-    match start(options) {
+pub fn doctor(options: &Options, handles: Result<(), String>) -> Report {
+    match start(options, handles) {
         Ok(tracer) => tracer.report,
         Err(error) => {
             let environment = Environment::inspect();
