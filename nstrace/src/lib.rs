@@ -2,6 +2,8 @@
 //!
 //! ARCHITECTURE.md draws the data flow; each module says which part it is.
 
+pub mod container;
+pub mod discover;
 pub mod event;
 pub mod kernel;
 pub mod model;
