@@ -63,14 +63,8 @@ const SHAPES: &[(&str, &str)] = &[
     ("/kubepods/pod{S}/{A}", "unknown {A} {S}"),
     ("/kubepods/burstable/pod{P}", "-"),
     ("/kubepods/burstable/pod{P}/crio-{A}", "cri-o {A} {P}"),
-    (
-        "/system.slice/containerd.service/kubepods-burstable-pod{Q}.slice:cri-containerd:{A}",
-        "containerd {A} {P}",
-    ),
-    (
-        "/docker/{B}/kubelet/kubepods/burstable/pod{P}/{A}",
-        "unknown {A} {P}",
-    ),
+    ("/system.slice/containerd.service/kubepods-burstable-pod{Q}.slice:cri-containerd:{A}", "containerd {A} {P}"),
+    ("/docker/{B}/kubelet/kubepods/burstable/pod{P}/{A}", "unknown {A} {P}"),
     (
         "/system.slice/docker-{B}.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod{Q}.slice/cri-containerd-{A}.scope",
         "containerd {A} {P}",
@@ -84,10 +78,7 @@ const SHAPES: &[(&str, &str)] = &[
     ("/default/c1", "-"),
     ("/default/containerd-c1.scope", "containerd c1"),
     // CRI-O
-    (
-        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{Q}.slice/crio-{A}.scope",
-        "cri-o {A} {P}",
-    ),
+    ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{Q}.slice/crio-{A}.scope", "cri-o {A} {P}"),
     (
         "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{Q}.slice/crio-{A}.scope/container",
         "cri-o {A} {P}",
@@ -169,11 +160,7 @@ const SHAPES: &[(&str, &str)] = &[
 ];
 
 fn fill(text: &str) -> String {
-    text.replace("{A}", A)
-        .replace("{B}", B)
-        .replace("{P}", POD)
-        .replace("{Q}", POD_UNIT)
-        .replace("{S}", STATIC_POD)
+    text.replace("{A}", A).replace("{B}", B).replace("{P}", POD).replace("{Q}", POD_UNIT).replace("{S}", STATIC_POD)
 }
 
 #[test]
