@@ -3,6 +3,8 @@
 //! ARCHITECTURE.md draws the data flow; each module says which part it is.
 
 pub mod cli;
+pub mod container;
+pub mod discover;
 pub mod event;
 pub mod filter;
 pub mod kernel;
