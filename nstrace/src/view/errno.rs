@@ -137,7 +137,7 @@ const NAMES: [&str; 134] = [
     "EOWNERDEAD",
     "ENOTRECOVERABLE",
     "ERFKILL",
-    "",
+    "EHWPOISON",
 ];
 
 /// Numbers that the kernel uses inside and that a hook may see (include/linux/errno.h).

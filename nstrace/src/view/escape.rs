@@ -38,8 +38,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Characters that a terminal does not show as themselves.
-fn is_deceptive(c: char) -> bool {
+/// Characters beyond ASCII that a terminal does not show as themselves.
+pub(super) fn is_deceptive(c: char) -> bool {
     matches!(
         c,
         '\u{80}'..='\u{9f}'           // C1 controls: 8-bit CSI and its like

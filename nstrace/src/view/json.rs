@@ -1,9 +1,12 @@
 //! Event lines: one JSON object per change, its keys in the order of the contract. `schema/nstrace.schema.json` describes
 //! them; `tests/cli_schema.rs` holds the two together.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use std::io;
 
-use super::{clone_flags, errno, time};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use super::{clone_flags, errno, escape, time};
 use crate::{
     event::{PinHolder, TaskInfo},
     model::{Cause, Change, NsSeen, What},
@@ -11,10 +14,32 @@ use crate::{
 };
 
 /// Appends one line, its newline included. Always valid JSON in UTF-8: bytes of names that are none become U+FFFD.
+/// Characters that a terminal would act upon are written as `\u` escapes, which mean the same to a JSON reader.
 pub fn line(change: &Change, out: &mut Vec<u8>) {
     // Writing into memory cannot fail, and no key of a line is anything but a string.
-    serde_json::to_writer(&mut *out, &Line(change)).expect("an event line has only string keys");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Safely(CompactFormatter));
+    Line(change).serialize(&mut serializer).expect("an event line has only string keys");
     out.push(b'\n');
+}
+
+/// Compact JSON that a terminal can be shown: C1 controls, bidirectional overrides and the like escaped too.
+struct Safely(CompactFormatter);
+
+impl Formatter for Safely {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let is_deceptive = |c: char| c == '\x7f' || escape::is_deceptive(c);
+        let mut rest = fragment;
+        while let Some((before, c)) =
+            rest.find(is_deceptive).and_then(|at| Some((&rest[..at], rest[at..].chars().next()?)))
+        {
+            self.0.write_string_fragment(writer, before)?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[before.len() + c.len_utf8()..];
+        }
+        self.0.write_string_fragment(writer, rest)
+    }
 }
 
 /// A 64-bit number that JavaScript readers get right: a JSON number as far as a double holds every integer (2^53 - 1),

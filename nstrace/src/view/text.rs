@@ -31,7 +31,7 @@ impl TextView {
             let style = match column {
                 Column::Event => event,
                 Column::Cause if change.cause.is_some_and(|c| c.errno.is_some()) => event,
-                Column::Time | Column::Boot | Column::Details => Style::new().dimmed(),
+                Column::Time | Column::Boot => Style::new().dimmed(),
                 _ => Style::new(),
             };
             (column.cell(change, &self.zone), style)
