@@ -2,11 +2,10 @@
 
 use std::{
     fmt,
-    io::Write,
     time::{Duration, Instant},
 };
 
-use super::{exit::Failure, selection::Selection, shutdown::Shutdown};
+use super::{exit::Failure, output::Sink, selection::Selection, shutdown::Shutdown};
 use crate::{
     event::Stamped,
     model::{Change, What},
@@ -78,7 +77,7 @@ pub fn run_stream(
     heading: bool,
     limits: Limits,
     shutdown: &Shutdown,
-    out: &mut dyn Write,
+    out: &mut dyn Sink,
 ) -> Result<Summary, Failure> {
     let summary = Summary { events: 0, lost: 0, findings: 0, end: End::Limit };
     let mut stream = Stream {
@@ -103,6 +102,7 @@ pub fn run_stream(
         }
         match source.next(left.map_or(WAIT, |left| left.min(WAIT)))? {
             None => return Ok(Summary { end: End::Source, ..stream.summary }),
+            Some(events) if events.is_empty() && stream.out.is_gone() => return Err(Failure::OutputGone),
             Some(events) => {
                 if stream.take(source, &events)? == Reached::Limit {
                     return Ok(stream.summary);
@@ -125,7 +125,7 @@ struct Stream<'a> {
     /// Still to be printed.
     heading: bool,
     count: Option<u64>,
-    out: &'a mut dyn Write,
+    out: &'a mut dyn Sink,
     summary: Summary,
     /// Reused.
     changes: Vec<Change>,
