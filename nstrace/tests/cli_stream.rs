@@ -179,6 +179,17 @@ fn a_reader_that_leaves_a_quiet_stream_ends_it() {
     let result = stream(&mut source, &Selection::default(), Limits::default(), &mut out);
     assert!(matches!(result, Err(Failure::OutputGone)), "{result:?}");
     assert_eq!(seqs(&out), [3]);
+
+    // Quiet is also where a filter hides everything.
+    let filter = Filter::parse("EVENT == 'created'", &CHANGE_FIELDS).ok();
+    let result = stream(
+        &mut Script::new(&[&[3], &[6], &[3]]),
+        &Selection { filter, ..Selection::default() },
+        Limits::default(),
+        &mut out,
+    );
+    assert!(matches!(result, Err(Failure::OutputGone)), "{result:?}");
+    assert_eq!(seqs(&out), [3, 3]);
 }
 
 #[test]

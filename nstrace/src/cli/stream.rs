@@ -88,6 +88,7 @@ pub fn run_stream(
         count: limits.count,
         out,
         summary,
+        written: 0,
         changes: Vec::new(),
         line: Vec::new(),
     };
@@ -102,10 +103,13 @@ pub fn run_stream(
         }
         match source.next(left.map_or(WAIT, |left| left.min(WAIT)))? {
             None => return Ok(Summary { end: End::Source, ..stream.summary }),
-            Some(events) if events.is_empty() && stream.out.is_gone() => return Err(Failure::OutputGone),
             Some(events) => {
+                let written = stream.written;
                 if stream.take(source, &events)? == Reached::Limit {
                     return Ok(stream.summary);
+                }
+                if stream.written == written && stream.out.is_gone() {
+                    return Err(Failure::OutputGone);
                 }
             }
         }
@@ -127,6 +131,8 @@ struct Stream<'a> {
     count: Option<u64>,
     out: &'a mut dyn Sink,
     summary: Summary,
+    /// Lines of changes, those of the start-up snapshot included.
+    written: u64,
     /// Reused.
     changes: Vec<Change>,
     /// Reused.
@@ -185,6 +191,7 @@ impl Stream<'_> {
         self.line.clear();
         self.view.line(change, &mut self.line);
         self.out.write_all(&self.line)?;
+        self.written += 1;
         if !matches!(change.what, What::Snapshot { .. }) {
             self.summary.events += 1;
         }
