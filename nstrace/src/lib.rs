@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md draws the data flow; each module says which part it is.
 
+pub mod decode;
 pub mod event;
 pub mod kernel;
 pub mod model;
