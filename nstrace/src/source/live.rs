@@ -15,6 +15,8 @@ use crate::{
 
 /// How often the clocks and the loss counters are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// How long a census after a loss waits for a quiet moment.
+const CENSUS_PATIENCE: Duration = Duration::from_secs(1);
 /// A wall clock that moved by more than this against the boot clock was set: later lines need a new anchor.
 const CLOCK_TOLERANCE_NS: u64 = 1_000_000;
 
@@ -30,8 +32,8 @@ pub struct Live {
     housekeeping: Instant,
     /// The first events were handed out.
     started: bool,
-    /// A loss was reported and the model waits for a new census.
-    census_due: bool,
+    /// Since when a reported loss waits for a new census.
+    census_due: Option<Instant>,
     /// What the census could not read, for one warning.
     missed: Missed,
 }
@@ -55,7 +57,7 @@ impl Live {
             anchor: clock::Anchor::read(),
             housekeeping: Instant::now(),
             started: false,
-            census_due: false,
+            census_due: None,
             missed: Missed::default(),
         })
     }
@@ -110,8 +112,8 @@ impl Live {
         Ok(())
     }
 
-    fn housekeeping(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
-        if self.housekeeping.elapsed() < HOUSEKEEPING {
+    fn housekeeping(&mut self, quiet: bool, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
+        if !quiet && self.housekeeping.elapsed() < HOUSEKEEPING {
             return Ok(());
         }
         self.housekeeping = Instant::now();
@@ -124,7 +126,9 @@ impl Live {
         for (hook, count) in self.losses.check(&mut self.tracer.counters)? {
             events.push(now(Event::Lost { count, hook }));
         }
-        self.census_due |= events.len() > before;
+        if events.len() > before {
+            self.census_due.get_or_insert_with(Instant::now);
+        }
         Ok(())
     }
 }
@@ -147,16 +151,16 @@ impl Source for Live {
                 events.push(stamped);
             }
         }
-        self.housekeeping(&mut events)?;
+        self.housekeeping(quiet, &mut events)?;
         if let Some(endings) = &mut self.endings {
             endings.look(|inum, id, ns_type| {
                 events.push(now(Event::Freed { inum, id: Some(id), ns_type: Some(ns_type) }));
             });
         }
-        // A census while the ring is still full of older records would be stale before it is applied.
-        if self.census_due && quiet {
+        // While the ring is full of older records a census would be stale before it is applied, so it waits, but not for ever.
+        if self.census_due.is_some_and(|since| quiet || since.elapsed() > CENSUS_PATIENCE) {
             self.census(&mut events)?;
-            self.census_due = false;
+            self.census_due = None;
         }
         Ok(Some(events))
     }
