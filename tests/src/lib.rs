@@ -1,1 +1,21 @@
-//! Black-box tests of nstrace.
+//! Black-box tests of nstrace: a program that changes namespaces and says what the kernel answered (`actor`), and an
+//! engine that turns those answers into the lines `nstrace watch -J` owes and compares the two.
+//!
+//! ```text
+//! actor ─► Deed (ground truth, JSON Lines) ─► expect ─┐
+//!                                                     ├─► matching ─► Verdict
+//! nstrace watch -J ─► Line (what the tool said) ──────┘
+//! ```
+//!
+//! Nothing here depends on nstrace's own code: the contract is interface.md and the semantics of ARCHITECTURE.md. The
+//! engine works on any `Read` of JSON Lines, so a recording's replay can be judged like a live watch.
+
+pub mod deed;
+pub mod doctor;
+pub mod expect;
+pub mod kinds;
+pub mod line;
+pub mod live;
+pub mod matching;
+pub mod members;
+pub mod watch;

@@ -1,0 +1,212 @@
+//! The system calls under test, made raw: no library stands between the scenario and the kernel.
+
+use std::{ffi::CString, io, os::fd::RawFd};
+
+/// An errno, with its name as errno(3) spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    fn last() -> Self {
+        Self(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+
+    pub fn name(self) -> String {
+        let name = match self.0 {
+            libc::EPERM => "EPERM",
+            libc::ESRCH => "ESRCH",
+            libc::EBADF => "EBADF",
+            libc::ENOMEM => "ENOMEM",
+            libc::EACCES => "EACCES",
+            libc::EEXIST => "EEXIST",
+            libc::EINVAL => "EINVAL",
+            libc::ENOSPC => "ENOSPC",
+            libc::EUSERS => "EUSERS",
+            libc::ENOSYS => "ENOSYS",
+            libc::EAGAIN => "EAGAIN",
+            other => return other.to_string(),
+        };
+        name.to_owned()
+    }
+}
+
+fn check(ret: libc::c_long) -> Result<libc::c_long, Errno> {
+    if ret < 0 { Err(Errno::last()) } else { Ok(ret) }
+}
+
+pub fn unshare(flags: u64) -> Result<(), Errno> {
+    // SAFETY: takes one integer.
+    check(unsafe { libc::syscall(libc::SYS_unshare, flags) }).map(drop)
+}
+
+pub fn setns(fd: RawFd, nstype: u64) -> Result<(), Errno> {
+    // SAFETY: takes two integers.
+    check(unsafe { libc::syscall(libc::SYS_setns, fd, nstype) }).map(drop)
+}
+
+pub fn pidfd_open(pid: u32) -> Result<RawFd, Errno> {
+    // SAFETY: takes two integers.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+        .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
+
+/// fork(2); 0 in the child.
+pub fn fork() -> Result<u32, Errno> {
+    // SAFETY: this process has one thread, so the child may go on as it likes.
+    check(unsafe { libc::fork() }.into()).map(pid_of)
+}
+
+/// clone(2) without a new stack or shared memory: like fork(2); 0 in the child.
+pub fn clone(flags: u64) -> Result<u32, Errno> {
+    let flags = flags | libc::SIGCHLD as u64;
+    // SAFETY: no CLONE_VM, so a null stack means a copy of the caller's; the other pointers are unused.
+    check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) }).map(pid_of)
+}
+
+/// `struct clone_args` (include/uapi/linux/sched.h), version 2.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// clone3(2), with the wanted pids of the child (innermost namespace first); 0 in the child.
+pub fn clone3(flags: u64, set_tid: &[i32]) -> Result<u32, Errno> {
+    let args = CloneArgs {
+        flags,
+        exit_signal: libc::SIGCHLD as u64,
+        set_tid: if set_tid.is_empty() { 0 } else { set_tid.as_ptr().addr() as u64 },
+        set_tid_size: set_tid.len() as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: `args` and `set_tid` outlive the call; no CLONE_VM, so the child gets a copy of the stack.
+    check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) }).map(pid_of)
+}
+
+fn pid_of(ret: libc::c_long) -> u32 {
+    u32::try_from(ret).expect("a pid is not negative")
+}
+
+/// exit_group(2) without any clean-up.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: never returns.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends the calling thread alone.
+pub fn exit_thread() -> ! {
+    // SAFETY: SYS_exit ends this thread; nothing of it is used afterwards.
+    unsafe {
+        libc::syscall(libc::SYS_exit, 0);
+        libc::_exit(0)
+    }
+}
+
+/// waitpid(2): the raw wait status.
+pub fn wait(pid: u32) -> Result<i32, Errno> {
+    let mut status = 0;
+    // SAFETY: `status` is valid for writing.
+    check(unsafe { libc::waitpid(pid as i32, &raw mut status, 0) }.into())?;
+    Ok(status)
+}
+
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: takes two integers.
+    unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Closes a file descriptor number.
+pub fn close(fd: RawFd) {
+    // SAFETY: the scenario owns the number.
+    unsafe { libc::close(fd) };
+}
+
+pub fn open(path: &str) -> Result<RawFd, Errno> {
+    let path = CString::new(path).expect("a path without NUL");
+    // SAFETY: `path` is NUL-terminated.
+    check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }.into())
+        .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
+
+/// `NS_GET_ID` (include/uapi/linux/nsfs.h, 6.18): the 64-bit id of the namespace behind an nsfs fd.
+pub fn ns_id(fd: RawFd) -> Option<u64> {
+    // _IOR(0xb7, 13, __u64)
+    const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
+    let mut id = 0u64;
+    // SAFETY: the kernel writes eight bytes to `id`.
+    let ret = unsafe { libc::ioctl(fd, NS_GET_ID, &raw mut id) };
+    (ret == 0).then_some(id)
+}
+
+/// CLOCK_BOOTTIME in nanoseconds.
+pub fn boot_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// Becomes `uid` for good and drops all capabilities with it.
+pub fn become_uid(uid: u32) {
+    // SAFETY: integers only; a null list with length 0 is allowed.
+    unsafe {
+        assert_eq!(libc::setgroups(0, std::ptr::null()), 0, "setgroups");
+        assert_eq!(libc::setresgid(uid, uid, uid), 0, "setresgid");
+        assert_eq!(libc::setresuid(uid, uid, uid), 0, "setresuid");
+        // Keeps /proc/self readable for what follows.
+        libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
+    }
+}
+
+/// Sets the comm of the calling thread to these bytes (at most 15, no NUL).
+pub fn set_comm(name: &[u8]) {
+    let name = CString::new(name).expect("a name without NUL");
+    // SAFETY: `name` is NUL-terminated.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
+/// Bind-mounts `source` on `target`.
+pub fn bind_mount(source: &str, target: &str) -> Result<(), Errno> {
+    let (source, target) = (CString::new(source).expect("no NUL"), CString::new(target).expect("no NUL"));
+    // SAFETY: both paths are NUL-terminated; type and data are not used by MS_BIND.
+    check(
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null()) }
+            .into(),
+    )
+    .map(drop)
+}
+
+pub fn umount(target: &str) -> Result<(), Errno> {
+    let target = CString::new(target).expect("no NUL");
+    // SAFETY: `target` is NUL-terminated.
+    check(unsafe { libc::umount2(target.as_ptr(), 0) }.into()).map(drop)
+}
+
+/// A socket pair that can pass file descriptors.
+pub fn socketpair() -> (RawFd, RawFd) {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for two.
+    let ret = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds.as_mut_ptr()) };
+    assert_eq!(ret, 0, "socketpair");
+    (fds[0], fds[1])
+}
+
+/// `io_uring_setup` with a submission-queue thread; the ring's fd.
+pub fn io_uring_sqpoll() -> Result<RawFd, Errno> {
+    // struct io_uring_params: 120 bytes; flags is its third u32, sq_thread_idle its fifth.
+    const IORING_SETUP_SQPOLL: u32 = 2;
+    let mut params = [0u32; 30];
+    params[2] = IORING_SETUP_SQPOLL;
+    params[4] = 1_000;
+    // SAFETY: `params` has the size of struct io_uring_params.
+    check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, params.as_mut_ptr()) })
+        .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
