@@ -18,4 +18,6 @@ pub mod line;
 pub mod live;
 pub mod matching;
 pub mod members;
+pub mod nsfs;
+pub mod program;
 pub mod watch;
