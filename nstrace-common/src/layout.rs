@@ -61,10 +61,11 @@ pub struct Layout {
     pub pt_regs_di: u32,
     pub pt_regs_si: u32,
     pub kernel_clone_args_flags: u32,
+    pub thread_info_status: u32,
     /// Distance from `task->stack` to the saved user registers, for kernels without `bpf_task_pt_regs`.
     pub stack_to_pt_regs: u32,
 }
-const _: () = assert!(size_of::<Layout>() == (28 + 2 * TYPES + 18) * 4);
+const _: () = assert!(size_of::<Layout>() == (28 + 2 * TYPES + 19) * 4);
 
 impl Layout {
     /// Nothing known yet; what the object holds until the collector overrides it.
@@ -116,6 +117,7 @@ impl Layout {
         pt_regs_di: ABSENT,
         pt_regs_si: ABSENT,
         kernel_clone_args_flags: ABSENT,
+        thread_info_status: ABSENT,
         stack_to_pt_regs: ABSENT,
     };
 }

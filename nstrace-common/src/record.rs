@@ -198,3 +198,18 @@ pub struct Install {
     pub ns: NsRef,
 }
 const _: () = assert!(size_of::<Install>() == 264);
+
+/// Size in bytes of a record of this kind; None for an unknown kind. Iterators write records one after the other.
+pub const fn size_of_kind(kind: u16) -> Option<usize> {
+    Some(match kind {
+        kind::FORK => size_of::<Fork>(),
+        kind::TRANSITION => size_of::<Transition>(),
+        kind::RETURN => size_of::<Return>(),
+        kind::EXEC | kind::EXIT | kind::TASK => size_of::<TaskState>(),
+        kind::NAMESPACE => size_of::<Namespace>(),
+        kind::FREED => size_of::<Freed>(),
+        kind::PINNED | kind::UNPINNED => size_of::<Pin>(),
+        kind::INSTALL => size_of::<Install>(),
+        _ => return None,
+    })
+}

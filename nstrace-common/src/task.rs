@@ -37,7 +37,8 @@ pub struct Task {
     pub level: u32,
     /// Thread id in every pid namespace from the initial one (0) to the task's own (`level`); 0 beyond.
     pub pids: [u32; PID_LEVELS],
-    pub reserved: u32,
+    /// Of an exec by a thread that was not the leader: the tid it had before it took over the leader's; else 0.
+    pub former_tid: u32,
     /// `task->comm`, NUL-terminated. Chosen by the traced program: hostile.
     pub comm: [u8; COMM_LEN],
 }

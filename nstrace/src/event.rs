@@ -246,32 +246,89 @@ pub enum PinHolder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Ties CLOCK_BOOTTIME to UTC; first event of every stream, again after a clock step.
-    Clock { utc_ns: i64 },
+    Clock {
+        utc_ns: i64,
+    },
     /// Initial namespaces of this boot, before anything else that names one.
-    Initial { slots: SlotSet },
+    Initial {
+        slots: SlotSet,
+    },
     /// A task found by the start-up snapshot, as it was at the stamp.
-    SnapshotTask { task: TaskInfo, slots: SlotSet },
+    SnapshotTask {
+        task: TaskInfo,
+        slots: SlotSet,
+    },
     /// A nsfs holder found by the start-up snapshot.
-    SnapshotPin { ns: NsName, holder: PinHolder },
+    SnapshotPin {
+        ns: NsName,
+        holder: PinHolder,
+    },
     /// The start-up snapshot is complete: from here on everything is live.
     SnapshotEnd,
-    Fork { call: Call, creator: TaskInfo, child: TaskInfo, slots: SlotSet },
-    Transition { at: TransitionAt, call: Call, task: TaskInfo, before: SlotSet, after: SlotSet },
-    Return { call: Call, task: TaskInfo },
-    Exec { task: TaskInfo, slots: SlotSet },
-    Exit { task: TaskInfo, slots: SlotSet },
+    Fork {
+        call: Call,
+        creator: TaskInfo,
+        child: TaskInfo,
+        slots: SlotSet,
+    },
+    Transition {
+        at: TransitionAt,
+        call: Call,
+        task: TaskInfo,
+        before: SlotSet,
+        after: SlotSet,
+    },
+    Return {
+        call: Call,
+        task: TaskInfo,
+    },
+    /// `former_tid`: of a thread that was not the leader, the tid it had before it took over the leader's.
+    Exec {
+        task: TaskInfo,
+        slots: SlotSet,
+        former_tid: Option<u32>,
+    },
+    Exit {
+        task: TaskInfo,
+        slots: SlotSet,
+    },
     Namespace(NsFacts),
     /// `ns_type` is None where the kernel function knows only the number.
-    Freed { inum: u32, id: Option<u64>, ns_type: Option<NsType> },
-    Pinned { call: Call, task: TaskInfo, ns: NsName },
-    Unpinned { call: Call, task: TaskInfo, ns: NsName },
-    Install { call: Call, task: TaskInfo, ns: NsName },
+    Freed {
+        inum: u32,
+        id: Option<u64>,
+        ns_type: Option<NsType>,
+    },
+    Pinned {
+        call: Call,
+        task: TaskInfo,
+        ns: NsName,
+    },
+    Unpinned {
+        call: Call,
+        task: TaskInfo,
+        ns: NsName,
+    },
+    Install {
+        call: Call,
+        task: TaskInfo,
+        ns: NsName,
+    },
     /// Path of a cgroup2 directory, as seen from the cgroup root; learned when its id was first met.
-    CgroupPath { cgroup: u64, path: String },
+    CgroupPath {
+        cgroup: u64,
+        path: String,
+    },
     /// Path of one task's cgroup where only cgroup v1 places it.
-    TaskCgroupPath { task: TaskKey, path: String },
+    TaskCgroupPath {
+        task: TaskKey,
+        path: String,
+    },
     /// Records lost since the last event of this kind. `hook`: None when only the sequence gap is known.
-    Lost { count: u64, hook: Option<&'static str> },
+    Lost {
+        count: u64,
+        hook: Option<&'static str>,
+    },
 }
 
 /// One element of the stream.

@@ -2,8 +2,13 @@
 //!
 //! ARCHITECTURE.md draws the data flow; each module says which part it is.
 
+pub mod cli;
+pub mod container;
+pub mod discover;
 pub mod event;
+pub mod filter;
 pub mod kernel;
 pub mod model;
 pub mod ns;
 pub mod source;
+pub mod view;

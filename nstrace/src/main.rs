@@ -1,1 +1,5 @@
-fn main() {}
+//! The `nstrace` command; everything is in the library so that tests reach it.
+
+fn main() -> std::process::ExitCode {
+    nstrace::cli::main()
+}

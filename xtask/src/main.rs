@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo xtask`: everything a developer or CI does with this repository, from a bare Debian machine on.
+//!
+//! Each subcommand is one file. Steps are announced on stderr with their duration ([`step`]); stdout belongs to the
+//! programs that are run.
+
+mod apt;
+mod artifacts;
+mod ebpf;
+mod guest;
+mod run;
+mod step;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// nstrace's machine room
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the eBPF object to target/ebpf/nstrace.o (installs the toolchain if it is missing)
+    Ebpf,
+    /// Build everything and run nstrace with the arguments after `--`
+    Run(run::Args),
+    /// Run a command in a guest with a Debian kernel that has the freshly built nstrace on its PATH
+    Vm(vm::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Ebpf => ebpf::build().map(|_| 0),
+        Command::Run(args) => run::run(&args),
+        Command::Vm(args) => vm::run(&args),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,3 +1,21 @@
 //! The only place that names aya, BTF, a kernel function or a kernel version.
 
+mod attach;
+pub mod btf;
+pub mod btf_reduce;
+mod counters;
+mod environment;
+pub mod facts;
+pub mod layout;
+mod object;
+pub mod plan;
 pub mod report;
+mod ring;
+mod task_iterator;
+mod tracer;
+
+pub use counters::{Counters, hook_name};
+pub use environment::initial_namespaces;
+pub use ring::{Batch, RingReader};
+pub use task_iterator::iterator_records;
+pub use tracer::{Options, Tracer, doctor, start};

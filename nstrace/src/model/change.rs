@@ -78,3 +78,44 @@ pub struct Change {
     /// Container of `task`.
     pub container: Option<std::sync::Arc<Container>>,
 }
+
+impl What {
+    /// The `event` word of output lines.
+    pub const fn event(&self) -> &'static str {
+        match self {
+            Self::Snapshot { .. } => "snapshot",
+            Self::Created { .. } => "created",
+            Self::Joined { .. } => "joined",
+            Self::Left { .. } => "left",
+            Self::Destroyed { .. } => "destroyed",
+            Self::Pinned { .. } => "pinned",
+            Self::Unpinned { .. } => "unpinned",
+            Self::Denied { .. } => "denied",
+            Self::Lost { .. } => "lost",
+            Self::Resynced => "resynced",
+        }
+    }
+
+    /// The namespace it is about.
+    pub const fn ns(&self) -> Option<&NsSeen> {
+        match self {
+            Self::Snapshot { ns, .. }
+            | Self::Created { ns, .. }
+            | Self::Joined { ns }
+            | Self::Left { ns }
+            | Self::Destroyed { ns, .. }
+            | Self::Pinned { ns }
+            | Self::Unpinned { ns }
+            | Self::Denied { ns: Some(ns), .. } => Some(ns),
+            Self::Denied { ns: None, .. } | Self::Lost { .. } | Self::Resynced => None,
+        }
+    }
+
+    /// The type of that namespace; of a failed attempt also where no namespace was named.
+    pub fn ns_type(&self) -> Option<NsType> {
+        match self {
+            Self::Denied { ns: None, ns_type } => *ns_type,
+            _ => self.ns().map(|ns| ns.name.ns_type),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Tasks being born: `task_newtask` (every task, io_uring and vhost workers included) and `copy_namespaces`.
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, fexit, kprobe, kretprobe, map},
+    maps::HashMap,
+    programs::{BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use nstrace_common::{
+    record::{Fork, Transition, hook, kind},
+    slots::{CLONE_NEW_ANY, Slots},
+};
+
+use crate::{
+    config::offset,
+    emit::reserve,
+    kernel_memory::{Kptr, load_ptr, load_u32},
+    namespace::{describe_active_pid, describe_changed, describe_user},
+    slots::{all_initial, write_task_slots},
+    syscall::{CLONE3, write_call},
+    task::{current, is_self, write_task},
+};
+
+/// Flags of fork(2) and of clone(2) hold the exit signal in the bits where clone3(2) has `CLONE_NEWTIME`.
+const CSIGNAL: u64 = 0xff;
+
+/// `task_newtask(task, clone_flags)`: the child is complete and about to be visible; `current` is its creator.
+#[btf_tracepoint(function = "task_newtask")]
+pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
+    let child: Kptr = ctx.arg(0);
+    let flags: u64 = ctx.arg(1);
+    born(child, flags);
+    0
+}
+
+#[inline(always)]
+fn born(child: Kptr, flags: u64) {
+    if is_self() || all_initial(child) {
+        return;
+    }
+    let creator = current();
+    if flags & CLONE_NEW_ANY != 0 {
+        // Describe first: a namespace is known when the record that shows it arrives.
+        let mut before = empty_slots();
+        // SAFETY: `before` is writable.
+        unsafe { write_task_slots(&raw mut before, creator) };
+        describe_changed(load_ptr(child, offset!(task_nsproxy)), &before, hook::TASK_NEWTASK);
+        describe_user(load_ptr(child, offset!(task_real_cred)), &before, hook::TASK_NEWTASK);
+        describe_active_pid(child, &before, hook::TASK_NEWTASK);
+    }
+    let Some(mut entry) = reserve::<Fork>(kind::FORK, hook::TASK_NEWTASK) else { return };
+    let to = entry.as_mut_ptr();
+    // SAFETY: the entry is as large as `Fork`.
+    unsafe {
+        write_call(&raw mut (*to).call, creator, 0);
+        // The kernel's own copy of the flags; without the exit signal where that shares the low bits.
+        (*to).call.flags = if (*to).call.nr == CLONE3 { flags } else { flags & !CSIGNAL };
+        write_task(&raw mut (*to).creator, creator);
+        write_task(&raw mut (*to).child, child);
+        write_task_slots(&raw mut (*to).slots, child);
+    }
+    entry.submit(0);
+}
+
+#[inline(always)]
+pub fn empty_slots() -> Slots {
+    Slots { id: [0; 10], inum: [0; 10] }
+}
+
+/// `copy_namespaces(flags, tsk)` with its result: namespaces made for a child that nobody can see yet.
+#[fexit(function = "copy_namespaces")]
+pub fn fexit_copy_namespaces(ctx: FExitContext) -> u32 {
+    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2));
+    0
+}
+
+/// The child that `copy_namespaces` works on, from entry to return, by tid of the caller.
+#[map]
+static COPYING: HashMap<u32, (u64, u64)> = HashMap::with_max_entries(1024, 0);
+
+#[kprobe]
+pub fn kprobe_copy_namespaces(ctx: ProbeContext) -> u32 {
+    let flags: u64 = ctx.arg(0).unwrap_or(0);
+    if flags & CLONE_NEW_ANY == 0 {
+        return 0;
+    }
+    let child: u64 = ctx.arg(1).unwrap_or(0);
+    let tid = load_u32(current(), offset!(task_pid));
+    // A full map only means that this copy is not reported; task_newtask still is.
+    let _ = COPYING.insert(&tid, &(flags, child), 0);
+    0
+}
+
+#[kretprobe]
+pub fn kretprobe_copy_namespaces(ctx: RetProbeContext) -> u32 {
+    let tid = load_u32(current(), offset!(task_pid));
+    // SAFETY: copied out at once; only this task writes its own entry.
+    if let Some(&(flags, child)) = unsafe { COPYING.get(&tid) } {
+        let _ = COPYING.remove(&tid);
+        copied(flags, child as Kptr, ctx.ret::<i32>());
+    }
+    0
+}
+
+#[inline(always)]
+fn copied(flags: u64, child: Kptr, ret: i32) {
+    if flags & CLONE_NEW_ANY == 0 || is_self() {
+        return;
+    }
+    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::COPY_NAMESPACES) else { return };
+    let to = entry.as_mut_ptr();
+    let creator = current();
+    // SAFETY: the entry is as large as `Transition`.
+    unsafe {
+        write_call(&raw mut (*to).call, creator, ret);
+        (*to).call.flags = if (*to).call.nr == CLONE3 { flags } else { flags & !CSIGNAL };
+        write_task(&raw mut (*to).task, creator);
+        write_task_slots(&raw mut (*to).before, creator);
+        write_task_slots(&raw mut (*to).after, if ret < 0 { creator } else { child });
+    }
+    entry.submit(0);
+}

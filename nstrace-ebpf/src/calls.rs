@@ -1,0 +1,213 @@
+//! Results of the namespace-changing system calls.
+//!
+//! kprobe and fentry mode only want the failures: successes are seen where they take effect (`switch`, `creds`, `born`).
+//! Tracepoint mode has no such place and compares the task's slots at a call's entry with those at its exit.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_user},
+    macros::{fexit, kretprobe, map, tracepoint},
+    maps::LruHashMap,
+    programs::{FExitContext, RetProbeContext, TracePointContext},
+};
+use nstrace_common::{
+    record::{Return, Transition, hook, kind},
+    slots::{CLONE_NEW_ANY, Slots},
+};
+
+use crate::{
+    born::empty_slots,
+    config::offset,
+    emit::reserve,
+    kernel_memory::{Kptr, load_ptr, load_u64},
+    namespace::{describe_changed, describe_user},
+    slots::write_task_slots,
+    syscall::{CLONE3, write_call},
+    task::{current, is_self, write_task},
+};
+
+const CSIGNAL: u64 = 0xff;
+
+/// `ksys_unshare(unshare_flags)` returned.
+#[fexit(function = "ksys_unshare")]
+pub fn fexit_ksys_unshare(ctx: FExitContext) -> u32 {
+    failed(ctx.arg::<i32>(1), hook::UNSHARE);
+    0
+}
+
+#[kretprobe]
+pub fn kretprobe_ksys_unshare(ctx: RetProbeContext) -> u32 {
+    failed(ctx.ret::<i32>(), hook::UNSHARE);
+    0
+}
+
+/// `__x64_sys_setns(regs)` returned.
+#[fexit(function = "__x64_sys_setns")]
+pub fn fexit_sys_setns(ctx: FExitContext) -> u32 {
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS);
+    0
+}
+
+#[kretprobe]
+pub fn kretprobe_sys_setns(ctx: RetProbeContext) -> u32 {
+    failed(ctx.ret::<i64>() as i32, hook::SETNS);
+    0
+}
+
+/// `kernel_clone(args)` returned: clone, clone3, fork and vfork in one place, the flags in kernel memory.
+#[fexit(function = "kernel_clone")]
+pub fn fexit_kernel_clone(ctx: FExitContext) -> u32 {
+    let ret: i32 = ctx.arg(1);
+    if ret >= 0 {
+        return 0;
+    }
+    let flags = load_u64(ctx.arg(0), offset!(kernel_clone_args_flags));
+    clone_failed(ret, flags);
+    0
+}
+
+/// `syscalls/sys_exit_*`: 8 bytes of common fields, the call's number, its result.
+const EXIT_RET: usize = 16;
+
+#[inline(always)]
+fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
+    // SAFETY: the record of a syscall exit tracepoint is 24 bytes long; context loads need no helper.
+    unsafe { ctx.as_ptr().cast::<u8>().add(EXIT_RET).cast::<i64>().read_volatile() as i32 }
+}
+
+#[tracepoint]
+pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
+    let ret = tracepoint_ret(&ctx);
+    if ret < 0 {
+        clone_failed(ret, load_u64(saved_regs(), offset!(pt_regs_di)) & !CSIGNAL);
+    }
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
+    let ret = tracepoint_ret(&ctx);
+    if ret < 0 {
+        // `struct clone_args` starts with the flags. It is the caller's memory and may have changed since, so this labels
+        // a failed attempt and nothing more.
+        let args = load_u64(saved_regs(), offset!(pt_regs_di));
+        let mut flags = 0_u64;
+        // SAFETY: the helper checks the address and zeroes `flags` on a fault.
+        unsafe { bpf_probe_read_user((&raw mut flags).cast(), 8, args as *const _) };
+        clone_failed(ret, flags);
+    }
+    0
+}
+
+#[inline(always)]
+fn saved_regs() -> Kptr {
+    crate::syscall::user_regs(current())
+}
+
+#[inline(always)]
+fn clone_failed(ret: i32, flags: u64) {
+    if flags & CLONE_NEW_ANY == 0 {
+        return;
+    }
+    let Some(mut entry) = reserve::<Return>(kind::RETURN, hook::CLONE) else { return };
+    let to = entry.as_mut_ptr();
+    let task = current();
+    // SAFETY: the entry is as large as `Return`.
+    unsafe {
+        write_call(&raw mut (*to).call, task, ret);
+        (*to).call.flags = if (*to).call.nr == CLONE3 { flags } else { flags & !CSIGNAL };
+        write_task(&raw mut (*to).task, task);
+    }
+    entry.submit(0);
+}
+
+#[inline(always)]
+fn failed(ret: i32, by: u16) {
+    if ret >= 0 || is_self() {
+        return;
+    }
+    let Some(mut entry) = reserve::<Return>(kind::RETURN, by) else { return };
+    let to = entry.as_mut_ptr();
+    let task = current();
+    // SAFETY: the entry is as large as `Return`.
+    unsafe {
+        write_call(&raw mut (*to).call, task, ret);
+        write_task(&raw mut (*to).task, task);
+    }
+    entry.submit(0);
+}
+
+/// Slots at the entry of setns or unshare, by tid. LRU: a task killed inside the call leaves its entry behind.
+#[map]
+static ENTERED: LruHashMap<u32, Slots> = LruHashMap::with_max_entries(4096, 0);
+
+#[tracepoint]
+pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
+    entered();
+    0
+}
+
+#[tracepoint]
+pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
+    entered();
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
+    returned(tracepoint_ret(&ctx), hook::SETNS);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
+    returned(tracepoint_ret(&ctx), hook::UNSHARE);
+    0
+}
+
+#[inline(always)]
+fn entered() {
+    if is_self() {
+        return;
+    }
+    let mut slots = empty_slots();
+    // SAFETY: `slots` is writable; the helper has no preconditions.
+    let tid = unsafe {
+        write_task_slots(&raw mut slots, current());
+        bpf_get_current_pid_tgid() as u32
+    };
+    let _ = ENTERED.insert(&tid, &slots, 0);
+}
+
+#[inline(always)]
+fn returned(ret: i32, by: u16) {
+    // SAFETY: no preconditions.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    if ret < 0 {
+        let _ = ENTERED.remove(&tid);
+        failed(ret, by);
+        return;
+    }
+    if is_self() {
+        return;
+    }
+    // SAFETY: copied out at once; only this task writes its own entry.
+    let before = match unsafe { ENTERED.get(&tid) } {
+        Some(slots) => *slots,
+        None => empty_slots(),
+    };
+    let _ = ENTERED.remove(&tid);
+    let task = current();
+    describe_changed(load_ptr(task, offset!(task_nsproxy)), &before, by);
+    describe_user(load_ptr(task, offset!(task_real_cred)), &before, by);
+    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
+    let to = entry.as_mut_ptr();
+    // SAFETY: the entry is as large as `Transition`.
+    unsafe {
+        write_call(&raw mut (*to).call, task, ret);
+        write_task(&raw mut (*to).task, task);
+        (*to).before = before;
+        write_task_slots(&raw mut (*to).after, task);
+    }
+    entry.submit(0);
+}

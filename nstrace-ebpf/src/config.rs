@@ -1,0 +1,49 @@
+//! Read-only globals that the collector fills before load; the verifier sees constants and drops dead branches.
+
+use core::ptr::read_volatile;
+
+use nstrace_common::layout::{Config, Layout};
+
+#[unsafe(no_mangle)]
+pub static LAYOUT: Layout = Layout::UNKNOWN;
+
+#[unsafe(no_mangle)]
+pub static CONFIG: Config = Config::DEFAULT;
+
+/// One member of [`LAYOUT`].
+macro_rules! offset {
+    ($($member:tt)+) => {
+        $crate::config::constant(&$crate::config::LAYOUT.$($member)+)
+    };
+}
+pub(crate) use offset;
+
+/// Reads a constant of the collector's; volatile, because the compiler must not fold in the value from before the override.
+#[inline(always)]
+pub fn constant<T: Copy>(at: &T) -> T {
+    // SAFETY: a reference is valid for reads.
+    unsafe { read_volatile(at) }
+}
+
+/// Plain loads from BTF pointers instead of `bpf_probe_read_kernel`.
+#[inline(always)]
+pub fn typed() -> bool {
+    constant(&CONFIG.typed) != 0
+}
+
+/// `bpf_get_current_task_btf` and `bpf_task_pt_regs` exist.
+#[inline(always)]
+pub fn has_pt_regs_helper() -> bool {
+    constant(&CONFIG.pt_regs_helper) != 0
+}
+
+#[inline(always)]
+pub fn self_tgid() -> u32 {
+    constant(&CONFIG.self_tgid)
+}
+
+/// Inode number of the initial namespace of type `t`.
+#[inline(always)]
+pub fn initial(t: usize) -> u32 {
+    constant(&CONFIG.initial[t])
+}

@@ -1,0 +1,73 @@
+//! The ring buffer, its per-CPU numbering and its losses.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    macros::map,
+    maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+};
+use nstrace_common::record::{Header, hook};
+
+/// Replaced by the collector's `--ring-size`.
+const RING_BYTES: u32 = 8 << 20;
+
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Record number of this CPU.
+#[map]
+static SEQ: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Records that found the ring full, per hook.
+#[map]
+static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(hook::COUNT as u32, 0);
+
+/// Reserves a record and writes its header. None: the ring is full, and the loss is counted.
+#[inline(always)]
+pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {
+    let entry = EVENTS.reserve::<T>(0);
+    // Numbered after the reservation, so that an interrupting program rarely gets a number out of ring order; a failed
+    // reservation takes a number too, so that the reader sees the gap.
+    let seq = next_seq();
+    let Some(mut entry) = entry else {
+        count_drop(by);
+        return None;
+    };
+    // SAFETY: every record starts with a `Header`, and the entry is as large as `T`.
+    unsafe { write_header(entry.as_mut_ptr().cast(), kind, by, seq) };
+    Some(entry)
+}
+
+/// Writes every field of the header at `to`.
+///
+/// # Safety
+/// `to` points to writable memory of at least the size of a `Header`.
+#[inline(always)]
+pub unsafe fn write_header(to: *mut Header, kind: u16, by: u16, seq: u64) {
+    // SAFETY: `to` is writable as the caller promises; the helpers have no preconditions.
+    unsafe {
+        (*to).seq = seq;
+        (*to).boot_ns = bpf_ktime_get_boot_ns();
+        (*to).kind = kind;
+        (*to).hook = by;
+        (*to).cpu = bpf_get_smp_processor_id();
+    }
+}
+
+#[inline(always)]
+fn next_seq() -> u64 {
+    let Some(counter) = SEQ.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the slot of this CPU; an interrupting program may at worst repeat a number, never skip one.
+    unsafe {
+        let seq = *counter + 1;
+        *counter = seq;
+        seq
+    }
+}
+
+#[inline(always)]
+fn count_drop(by: u16) {
+    if let Some(drops) = DROPS.get_ptr_mut(u32::from(by)) {
+        // SAFETY: the slot of this CPU.
+        unsafe { *drops += 1 };
+    }
+}

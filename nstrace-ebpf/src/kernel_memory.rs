@@ -1,0 +1,42 @@
+//! Loads from kernel structures, in the way this kernel allows.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use nstrace_common::layout::ABSENT;
+
+use crate::config::typed;
+
+/// A pointer to a kernel structure: to the verifier either BTF-typed or a plain number.
+pub type Kptr = *const u8;
+
+macro_rules! load {
+    ($name:ident, $ty:ty) => {
+        /// The member at `offset` of the structure at `base`; 0 when either is absent or unreadable.
+        #[inline(always)]
+        pub fn $name(base: Kptr, offset: u32) -> $ty {
+            if offset == ABSENT || base.is_null() {
+                return 0;
+            }
+            // SAFETY: only an address is computed.
+            let at = unsafe { base.add(offset as usize) };
+            if typed() {
+                // SAFETY: the verifier accepts this load only from a BTF-typed pointer at an offset inside its type; the
+                // kernel turns a fault into 0.
+                unsafe { at.cast::<$ty>().read_volatile() }
+            } else {
+                let mut value: $ty = 0;
+                // SAFETY: the helper checks the address and writes `size` bytes to `value` (zeroes on a fault).
+                unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<$ty>() as u32, at.cast()) };
+                value
+            }
+        }
+    };
+}
+
+load!(load_u32, u32);
+load!(load_u64, u64);
+
+/// The pointer member at `offset`.
+#[inline(always)]
+pub fn load_ptr(base: Kptr, offset: u32) -> Kptr {
+    load_u64(base, offset) as Kptr
+}

@@ -1,0 +1,45 @@
+//! exec and exit of tasks.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use nstrace_common::record::{TaskState, hook, kind};
+
+use crate::{
+    config::offset,
+    emit::reserve,
+    kernel_memory::{Kptr, load_u32},
+    slots::{all_initial, write_task_slots},
+    task::{is_self, write_task},
+};
+
+/// `sched_process_exec(p, old_pid, bprm)`: after the new program is in place, and after `exec_task_namespaces` (6.12+).
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> u32 {
+    let task: Kptr = ctx.arg(0);
+    let old_pid: u32 = ctx.arg(1);
+    state(task, kind::EXEC, hook::SCHED_PROCESS_EXEC, old_pid);
+    0
+}
+
+/// `sched_process_exit(p)`: the task is dying but still has its namespaces.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> u32 {
+    let task: Kptr = ctx.arg(0);
+    state(task, kind::EXIT, hook::SCHED_PROCESS_EXIT, 0);
+    0
+}
+
+#[inline(always)]
+fn state(task: Kptr, kind: u16, by: u16, old_pid: u32) {
+    if is_self() || all_initial(task) {
+        return;
+    }
+    let Some(mut entry) = reserve::<TaskState>(kind, by) else { return };
+    let to = entry.as_mut_ptr();
+    // SAFETY: the entry is as large as `TaskState`.
+    unsafe {
+        write_task(&raw mut (*to).task, task);
+        (*to).task.former_tid = if old_pid == load_u32(task, offset!(task_pid)) { 0 } else { old_pid };
+        write_task_slots(&raw mut (*to).slots, task);
+    }
+    entry.submit(0);
+}

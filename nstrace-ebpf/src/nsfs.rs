@@ -1,0 +1,77 @@
+//! nsfs inodes: the first file or bind mount of a namespace, and the end of the last one.
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use nstrace_common::record::{Pin, hook, kind};
+
+use crate::{
+    config::offset,
+    emit::reserve,
+    kernel_memory::{Kptr, load_ptr, load_u32},
+    namespace::write_common_ref,
+    syscall::write_call,
+    task::{current, is_self, write_task},
+};
+
+/// `nsfs_init_inode(inode, ns)` (6.12+): a new inode, so the first holder.
+#[fentry(function = "nsfs_init_inode")]
+pub fn fentry_nsfs_init_inode(ctx: FEntryContext) -> u32 {
+    pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
+    0
+}
+
+#[kprobe]
+pub fn kprobe_nsfs_init_inode(ctx: ProbeContext) -> u32 {
+    pin(ctx.arg::<u64>(1).unwrap_or(0) as Kptr, kind::PINNED, hook::NSFS_INIT);
+    0
+}
+
+/// `__ns_get_path(path, ns)` (5.10 to 6.8): every holder, the first not told apart; the model knows which is.
+#[fentry(function = "__ns_get_path")]
+pub fn fentry_ns_get_path(ctx: FEntryContext) -> u32 {
+    pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
+    0
+}
+
+#[kprobe]
+pub fn kprobe_ns_get_path(ctx: ProbeContext) -> u32 {
+    pin(ctx.arg::<u64>(1).unwrap_or(0) as Kptr, kind::PINNED, hook::NSFS_INIT);
+    0
+}
+
+/// `nsfs_evict(inode)`: the last fd, O_PATH fd and bind mount is gone.
+#[fentry(function = "nsfs_evict")]
+pub fn fentry_nsfs_evict(ctx: FEntryContext) -> u32 {
+    evicted(ctx.arg(0));
+    0
+}
+
+#[kprobe]
+pub fn kprobe_nsfs_evict(ctx: ProbeContext) -> u32 {
+    evicted(ctx.arg::<u64>(0).unwrap_or(0) as Kptr);
+    0
+}
+
+#[inline(always)]
+fn evicted(inode: Kptr) {
+    pin(load_ptr(inode, offset!(inode_i_private)), kind::UNPINNED, hook::NSFS_EVICT);
+}
+
+#[inline(always)]
+fn pin(ns_common: Kptr, kind: u16, by: u16) {
+    if is_self() || load_u32(ns_common, offset!(ns_common_inum)) == 0 {
+        return;
+    }
+    let Some(mut entry) = reserve::<Pin>(kind, by) else { return };
+    let to = entry.as_mut_ptr();
+    let task = current();
+    // SAFETY: the entry is as large as `Pin`.
+    unsafe {
+        write_call(&raw mut (*to).call, task, 0);
+        write_task(&raw mut (*to).task, task);
+        write_common_ref(&raw mut (*to).ns, ns_common);
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,53 @@
+//! `switch_task_namespaces(p, new)`: setns(2) and unshare(2) take effect.
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use nstrace_common::record::{Transition, hook, kind};
+
+use crate::{
+    config::offset,
+    emit::reserve,
+    kernel_memory::{Kptr, load_ptr},
+    namespace::describe_changed,
+    slots::{write_slots, write_task_slots},
+    syscall::write_call,
+    task::{current, is_self, write_task},
+};
+
+#[fentry(function = "switch_task_namespaces")]
+pub fn fentry_switch_task_namespaces(ctx: FEntryContext) -> u32 {
+    switched(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+#[kprobe]
+pub fn kprobe_switch_task_namespaces(ctx: ProbeContext) -> u32 {
+    switched(ctx.arg::<u64>(0).unwrap_or(0) as Kptr, ctx.arg::<u64>(1).unwrap_or(0) as Kptr);
+    0
+}
+
+#[inline(always)]
+fn switched(task: Kptr, new: Kptr) {
+    let running = current();
+    // new == NULL: exit, which sched_process_exit reports. Another task than `current`: a clone that failed half-way.
+    if new as u64 == 0 || task as u64 != running as u64 || is_self() {
+        return;
+    }
+    let mut before = crate::born::empty_slots();
+    // SAFETY: `before` is writable.
+    unsafe { write_task_slots(&raw mut before, running) };
+    describe_changed(new, &before, hook::SWITCH_TASK_NAMESPACES);
+    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::SWITCH_TASK_NAMESPACES) else { return };
+    let to = entry.as_mut_ptr();
+    let cred = load_ptr(running, offset!(task_real_cred));
+    // SAFETY: the entry is as large as `Transition`.
+    unsafe {
+        write_call(&raw mut (*to).call, running, 0);
+        write_task(&raw mut (*to).task, running);
+        write_task_slots(&raw mut (*to).before, running);
+        write_slots(&raw mut (*to).after, running, new, cred);
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,102 @@
+//! The command line: one file per verb, one exit code per outcome.
+
+mod doctor;
+pub mod exit;
+mod flags;
+pub mod output;
+mod schema;
+pub mod selection;
+pub mod shutdown;
+pub mod stream;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::{
+    exit::{Failure, Outcome},
+    output::Stdout,
+};
+use crate::view::escape::escaped;
+
+/// See what happens to Linux namespaces: who makes, enters, leaves, keeps and ends them.
+#[derive(Debug, Parser)]
+#[command(name = "nstrace", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 complete, 1 error, 2 usage, 3 nothing matched, 4 partial result, \
+                        5 findings at or above --fail-on.")]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Watch(watch::Args),
+    Doctor(doctor::Args),
+    Schema(schema::Args),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let mut out = Stdout::new();
+    let result = match Args::try_parse() {
+        Ok(Args { verb }) => match verb {
+            Verb::Watch(args) => watch::run(&args, &mut out),
+            Verb::Doctor(args) => doctor::run(&args, &mut out),
+            Verb::Schema(args) => schema::run(&args, &mut out),
+        },
+        Err(error) => show_or_refuse(&error, &mut out),
+    };
+    match result {
+        Ok(Outcome::Complete) => exit::COMPLETE.into(),
+        Ok(Outcome::Partial(what)) => {
+            say(&format!("not seen on this kernel: {}", one_line(&what)));
+            exit::PARTIAL.into()
+        }
+        // Whoever read our output has seen enough: that is how `| head` ends us.
+        Err(Failure::OutputGone) => exit::COMPLETE.into(),
+        Err(failure @ Failure::Usage(_)) => {
+            say(&failure.to_string());
+            exit::USAGE.into()
+        }
+        Err(failure @ Failure::Error(_)) => {
+            say(&one_line(&failure.to_string()));
+            exit::ERROR.into()
+        }
+    }
+}
+
+/// Help and version go to stdout; a command line that cannot be understood becomes one line.
+fn show_or_refuse(error: &clap::Error, out: &mut Stdout) -> Result<Outcome, Failure> {
+    use clap::error::ErrorKind;
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            out.text(text.as_bytes())?;
+            Ok(Outcome::Complete)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::Usage(format!("a verb is missing\n\n{}", text.trim_end())))
+        }
+        _ => {
+            // clap's paragraphs: what is wrong (sometimes with a list below), tips, usage, where to find help.
+            let said = |line: &&str| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more");
+            let line = text.lines().map(str::trim).filter(said).collect::<Vec<_>>().join(" ");
+            let line = line.strip_prefix("error: ").unwrap_or(&line);
+            Err(Failure::Usage(format!("{}; see 'nstrace --help'", escaped(line.as_bytes()))))
+        }
+    }
+}
+
+/// One message on stderr. Nobody listening there is no reason to fail.
+fn say(message: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "nstrace: {message}");
+}
+
+/// Messages may carry names from anywhere, and verifier logs of many lines.
+fn one_line(text: &str) -> String {
+    let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    escaped(line.as_bytes()).to_string()
+}

@@ -1,0 +1,41 @@
+//! Which changes are printed: `-t`, `--container`, `--containers`, `-Q`.
+
+use crate::{
+    filter::Filter,
+    model::{Change, What},
+    ns::NsType,
+};
+
+/// All conditions hold for what is selected; the default selects everything.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Namespace types; empty = all.
+    pub types: Vec<NsType>,
+    /// Container ids, their prefixes, or names as their cgroup has them; empty = all, and outside of containers.
+    pub containers: Vec<String>,
+    /// Only what belongs to some container.
+    pub only_containers: bool,
+    pub filter: Option<Filter>,
+}
+
+impl Selection {
+    pub fn admits(&self, change: &Change) -> bool {
+        // Accounting is about no type and no container: hiding it would pass an incomplete stream off as complete.
+        let is_accounting = matches!(change.what, What::Lost { .. } | What::Resynced);
+        (is_accounting || (self.admits_type(change) && self.admits_container(change)))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(change))
+    }
+
+    fn admits_type(&self, change: &Change) -> bool {
+        self.types.is_empty() || change.what.ns_type().is_some_and(|t| self.types.contains(&t))
+    }
+
+    fn admits_container(&self, change: &Change) -> bool {
+        match change.container.as_deref() {
+            None => self.containers.is_empty() && !self.only_containers,
+            Some(container) => {
+                self.containers.is_empty() || self.containers.iter().any(|name| container.id.starts_with(name))
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The pipeline of every verb that streams: source → world → selection → view → output.
+
+use std::{
+    fmt,
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use super::{exit::Failure, selection::Selection, shutdown::Shutdown};
+use crate::{
+    event::Stamped,
+    model::{Change, What},
+    ns::NsName,
+    source::Source,
+    view::View,
+};
+
+/// Longest wait for events between two looks at the clock and the shutdown request.
+const WAIT: Duration = Duration::from_millis(100);
+/// When the end is due, a source may take this long to hand over what it has seen before.
+const DRAIN: Duration = Duration::from_millis(500);
+const DRAIN_WAIT: Duration = Duration::from_millis(50);
+
+/// What turns events into changes: the world, or a script in tests.
+pub trait Model {
+    /// Takes in one event and appends what it changed.
+    fn apply(&mut self, event: &Stamped, changes: &mut Vec<Change>);
+
+    /// Namespaces without any known member since the last call, for [`Source::await_end`].
+    fn take_suspects(&mut self) -> Vec<NsName>;
+}
+
+/// When a stream ends by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    pub duration: Option<Duration>,
+    /// Printed changes; those of the start-up snapshot do not count.
+    pub count: Option<u64>,
+}
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its source has no more.
+    Source,
+    Limit,
+    Requested,
+}
+
+/// What a stream says of itself at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Printed changes, those of the start-up snapshot left out.
+    pub events: u64,
+    /// Records lost, whether or not a line said so.
+    pub lost: u64,
+    pub findings: u64,
+    pub end: End,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "events {}, lost {}, findings {}", self.events, self.lost, self.findings)
+    }
+}
+
+/// Prints what `source` brings, as `view` shows it, until a limit is reached, `shutdown` is requested or `source` ends.
+/// Each line is one write.
+///
+/// # Errors
+/// [`Failure::OutputGone`] when the reader has left, else what the output or the source failed of.
+#[expect(clippy::too_many_arguments, reason = "the pipeline's parts, each named once")]
+pub fn run_stream(
+    source: &mut dyn Source,
+    world: &mut dyn Model,
+    selection: &Selection,
+    view: &View,
+    heading: bool,
+    limits: Limits,
+    shutdown: &Shutdown,
+    out: &mut dyn Write,
+) -> Result<Summary, Failure> {
+    let summary = Summary { events: 0, lost: 0, findings: 0, end: End::Limit };
+    let mut stream = Stream {
+        world,
+        selection,
+        view,
+        heading,
+        count: limits.count,
+        out,
+        summary,
+        changes: Vec::new(),
+        line: Vec::new(),
+    };
+    let deadline = limits.duration.and_then(|duration| Instant::now().checked_add(duration));
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if shutdown.requested() {
+            return stream.drain(source, End::Requested);
+        }
+        if left == Some(Duration::ZERO) {
+            return stream.drain(source, End::Limit);
+        }
+        match source.next(left.map_or(WAIT, |left| left.min(WAIT)))? {
+            None => return Ok(Summary { end: End::Source, ..stream.summary }),
+            Some(events) => {
+                if stream.take(source, &events)? == Reached::Limit {
+                    return Ok(stream.summary);
+                }
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Reached {
+    Nothing,
+    Limit,
+}
+
+struct Stream<'a> {
+    world: &'a mut dyn Model,
+    selection: &'a Selection,
+    view: &'a View,
+    /// Still to be printed.
+    heading: bool,
+    count: Option<u64>,
+    out: &'a mut dyn Write,
+    summary: Summary,
+    /// Reused.
+    changes: Vec<Change>,
+    /// Reused.
+    line: Vec<u8>,
+}
+
+impl Stream<'_> {
+    /// What happened before the end shall be in the output though its records are still on their way.
+    fn drain(mut self, source: &mut dyn Source, end: End) -> Result<Summary, Failure> {
+        let start = Instant::now();
+        while start.elapsed() < DRAIN {
+            match source.next(DRAIN_WAIT)? {
+                Some(events) if !events.is_empty() => {
+                    if self.take(source, &events)? == Reached::Limit {
+                        break;
+                    }
+                }
+                _ => break,
+            }
+        }
+        Ok(Summary { end, ..self.summary })
+    }
+
+    fn take(&mut self, source: &mut dyn Source, events: &[Stamped]) -> Result<Reached, Failure> {
+        // A first event means that everything is attached: whatever happens after the heading has been read is seen.
+        if self.heading && !events.is_empty() {
+            self.heading = false;
+            self.line.clear();
+            self.view.heading(&mut self.line);
+            self.out.write_all(&self.line)?;
+        }
+        for event in events {
+            let mut changes = std::mem::take(&mut self.changes);
+            self.world.apply(event, &mut changes);
+            for change in changes.drain(..) {
+                if self.print(&change)? == Reached::Limit {
+                    return Ok(Reached::Limit);
+                }
+            }
+            self.changes = changes;
+        }
+        let suspects = self.world.take_suspects();
+        if !suspects.is_empty() {
+            source.await_end(&suspects);
+        }
+        Ok(Reached::Nothing)
+    }
+
+    fn print(&mut self, change: &Change) -> Result<Reached, Failure> {
+        if let What::Lost { count, .. } = change.what {
+            self.summary.lost = self.summary.lost.saturating_add(count);
+        }
+        if !self.selection.admits(change) {
+            return Ok(Reached::Nothing);
+        }
+        self.line.clear();
+        self.view.line(change, &mut self.line);
+        self.out.write_all(&self.line)?;
+        if !matches!(change.what, What::Snapshot { .. }) {
+            self.summary.events += 1;
+        }
+        Ok(if self.count.is_some_and(|count| self.summary.events >= count) { Reached::Limit } else { Reached::Nothing })
+    }
+}

@@ -1,0 +1,211 @@
+//! What keeps a namespace without being a member: open nsfs files and nsfs bind mounts.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::{CStr, CString},
+    os::fd::AsFd,
+};
+
+use rustix::{
+    fd::OwnedFd,
+    fs::{AtFlags, Mode, OFlags, StatxFlags},
+};
+
+use crate::{
+    event::PinHolder,
+    ns::{NsName, NsType},
+};
+
+use super::{
+    Missed, Proc, ReadError, liveness, mountinfo, raw,
+    read::{numeric_names, open_dir, read_file, read_link},
+    task_files::parse_ns_link,
+};
+
+/// One nsfs file or mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// With its 64-bit id where the kernel has them and they can be had without side effect: of descriptors, and of
+    /// mounts in the reader's own mount namespace (other paths may lead through file systems that hang on purpose).
+    pub ns: NsName,
+    pub holder: PinHolder,
+}
+
+/// Result of [`Proc::nsfs_fds`] and [`Proc::nsfs_mounts`].
+#[derive(Clone, Debug, Default)]
+pub struct HolderScan {
+    pub holders: Vec<Holder>,
+    pub missed: Missed,
+}
+
+impl Proc {
+    /// Every descriptor, `O_PATH` ones included, of every process but the reader that is on nsfs.
+    ///
+    /// A file opened from `/proc/PID/ns` reads as `net:[4026532177]`. One opened through a bind mount reads as that path
+    /// (`/` once it is unmounted), so descriptors that read as a path are asked for their device with statx(2): without
+    /// synchronisation (`AT_STATX_DONT_SYNC`), so a dead NFS or FUSE server does not block it, and without side effect on
+    /// nsfs, because the inode exists as long as the file does.
+    ///
+    /// A file table is read once per process, and once more for each thread that has its own (`unshare(CLONE_FILES)`).
+    pub fn nsfs_fds(&self) -> Result<HolderScan, ReadError> {
+        let root = self.open()?;
+        let own = self.own_tgid(&root);
+        let nsfs = self.nsfs_device(&root);
+        let mut scan = HolderScan::default();
+        for tgid in numeric_names(&root)?.into_iter().filter(|&tgid| Some(tgid) != own) {
+            for tid in file_tables(&root, tgid) {
+                let path = format!("{tgid}/task/{tid}/fd");
+                let listed = open_dir(&root, &path).and_then(|dir| Ok((numeric_names(&dir)?, dir)));
+                match listed {
+                    Ok((fds, dir)) => scan_fds(&dir, tgid, &fds, nsfs, &mut scan),
+                    Err(error) => scan.missed.note(error, format_args!("{}/{path}", self.root.display())),
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Every nsfs bind mount of every mount namespace that has a member.
+    ///
+    /// `mountinfo` is read of one process per mount namespace and root directory: a process under chroot(2) sees only
+    /// the mounts below its root, so one without gives the better path and is read first.
+    pub fn nsfs_mounts(&self) -> Result<HolderScan, ReadError> {
+        let root = self.open()?;
+        let mut scan = HolderScan::default();
+        let mut seen: HashMap<u32, HashSet<u64>> = HashMap::new();
+        let mut text = Vec::new();
+        let own_mnt_ns = self.own_mnt_ns(&root);
+        for (mnt_ns, tgid, tid) in mount_namespaces(&root, self, &mut scan.missed)? {
+            let path = format!("{tgid}/task/{tid}/mountinfo");
+            let read = CString::new(path.as_str())
+                .map_err(|_| ReadError::Malformed("path"))
+                .and_then(|name| read_file(&root, &name, &mut text));
+            if let Err(error) = read {
+                scan.missed.note(error, format_args!("{}/{path}", self.root.display()));
+                continue;
+            }
+            let ids = seen.entry(mnt_ns).or_default();
+            for mount in mountinfo::mounts(&text).filter(|mount| mount.fstype == b"nsfs") {
+                let Some((ns_type, inum)) = parse_ns_link(&mount.root) else { continue };
+                if ids.insert(mount.id) {
+                    let mut ns = NsName { ns_type, inum, id: None };
+                    if own_mnt_ns == Some(mnt_ns)
+                        && let Ok(point) = CString::new(mount.point.as_ref())
+                    {
+                        ns = with_id(ns, &root, &point);
+                    }
+                    let path = String::from_utf8_lossy(&mount.point).into_owned();
+                    scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path } });
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    fn own_mnt_ns(&self, root: &OwnedFd) -> Option<u32> {
+        let mut buffer = [0; libc::PATH_MAX as usize];
+        Some(parse_ns_link(read_link(root.as_fd(), c"self/ns/mnt", &mut buffer).ok()?)?.1)
+    }
+
+    /// Device number of nsfs: of the reader's own namespace link, followed. None: this is no real proc.
+    fn nsfs_device(&self, root: &OwnedFd) -> Option<(u32, u32)> {
+        let mut buffer = [0; libc::PATH_MAX as usize];
+        parse_ns_link(read_link(root.as_fd(), c"self/ns/net", &mut buffer).ok()?)?;
+        let stat = rustix::fs::statx(root, c"self/ns/net", AtFlags::empty(), StatxFlags::INO).ok()?;
+        Some((stat.stx_dev_major, stat.stx_dev_minor))
+    }
+}
+
+/// `ns` with the id of what is at `path` below `dir`, when that is this namespace.
+fn with_id(ns: NsName, dir: &OwnedFd, path: &CStr) -> NsName {
+    match liveness::name_of(dir, path) {
+        Ok(named) if (named.ns_type, named.inum) == (ns.ns_type, ns.inum) => named,
+        _ => ns,
+    }
+}
+
+/// One thread per distinct file table of a process: the leader, or the first one that lives, and each that differs from it.
+fn file_tables(root: &OwnedFd, tgid: u32) -> Vec<u32> {
+    let threads = open_dir(root, &format!("{tgid}/task")).and_then(numeric_names).unwrap_or_default();
+    let mut tables: Vec<u32> = Vec::new();
+    for tid in threads {
+        // An error (a dead leader, no kcmp(2) in this kernel) takes the thread for another sharer, except the first.
+        let shared = tables.iter().any(|&other| raw::share_files(other, tid).unwrap_or(true));
+        if !shared {
+            tables.push(tid);
+        }
+    }
+    if tables.is_empty() {
+        tables.push(tgid);
+    }
+    tables
+}
+
+fn scan_fds(dir: &OwnedFd, tgid: u32, fds: &[u32], nsfs: Option<(u32, u32)>, scan: &mut HolderScan) {
+    let mut buffer = [0; libc::PATH_MAX as usize];
+    for &fd in fds {
+        let Ok(name) = CString::new(fd.to_string()) else { continue };
+        let found = match read_link(dir.as_fd(), &name, &mut buffer) {
+            Ok(link) if link.starts_with(b"/") => nsfs.and_then(|device| nsfs_behind(dir, &name, device)),
+            Ok(link) => parse_ns_link(link),
+            Err(error) => {
+                scan.missed.note(error, format_args!("/proc/{tgid}/fd/{fd}"));
+                continue;
+            }
+        };
+        if let (Some((ns_type, inum)), Ok(fd)) = (found, i32::try_from(fd)) {
+            let ns = with_id(NsName { ns_type, inum, id: None }, dir, &name);
+            scan.holders.push(Holder { ns, holder: PinHolder::Fd { tgid, fd } });
+        }
+    }
+}
+
+/// The namespace behind a descriptor that reads as a path, when it is on nsfs.
+fn nsfs_behind(dir: &OwnedFd, name: &CString, device: (u32, u32)) -> Option<(NsType, u32)> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = rustix::fs::statx(dir, name, flags, StatxFlags::INO).ok()?;
+    if (stat.stx_dev_major, stat.stx_dev_minor) != device {
+        return None;
+    }
+    let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let ns_type = NsType::from_clone_flag(raw::ns_type_flag(&file).ok()?)?;
+    Some((ns_type, u32::try_from(stat.stx_ino).ok()?))
+}
+
+/// (mount namespace, process, thread), one per mount namespace and root directory; those with root `/` first.
+fn mount_namespaces(root: &OwnedFd, proc: &Proc, missed: &mut Missed) -> Result<Vec<(u32, u32, u32)>, ReadError> {
+    let mut buffer = [0; libc::PATH_MAX as usize];
+    let mut seen: HashSet<(u32, Vec<u8>)> = HashSet::new();
+    let (mut whole, mut confined) = (Vec::new(), Vec::new());
+    for tgid in numeric_names(root)? {
+        let threads = open_dir(root, &format!("{tgid}/task")).and_then(|dir| Ok((numeric_names(&dir)?, dir)));
+        let (tids, dir) = match threads {
+            Ok(threads) => threads,
+            Err(error) => {
+                missed.note(error, format_args!("{}/{tgid}/task", proc.root.display()));
+                continue;
+            }
+        };
+        for tid in tids {
+            let Ok(name) = CString::new(format!("{tid}/ns/mnt")) else { continue };
+            let mnt_ns = match read_link(dir.as_fd(), &name, &mut buffer) {
+                Ok(link) => parse_ns_link(link),
+                // Gone, or a zombie, which has no mount namespace any more.
+                Err(ReadError::Gone) => None,
+                Err(error) => {
+                    missed.note(error, format_args!("{}/{tgid}/task/{tid}/ns/mnt", proc.root.display()));
+                    None
+                }
+            };
+            let Some((NsType::Mnt, mnt_ns)) = mnt_ns else { continue };
+            let Ok(name) = CString::new(format!("{tid}/root")) else { continue };
+            let Ok(root_dir) = read_link(dir.as_fd(), &name, &mut buffer) else { continue };
+            if seen.insert((mnt_ns, root_dir.to_vec())) {
+                let list = if root_dir == b"/" { &mut whole } else { &mut confined };
+                list.push((mnt_ns, tgid, tid));
+            }
+        }
+    }
+    whole.append(&mut confined);
+    Ok(whole)
+}

@@ -1,0 +1,116 @@
+//! Loading and attaching one hook through aya.
+
+use std::fmt;
+
+use aya::{
+    Ebpf,
+    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, TracePoint},
+};
+
+use super::facts::{Attach, Hook};
+
+/// Why the kernel refused a hook.
+#[derive(Debug)]
+pub struct Refusal {
+    /// One clause for `doctor`.
+    pub reason: String,
+    /// What the verifier printed; empty when it was not the verifier.
+    pub verifier: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl From<ProgramError> for Refusal {
+    fn from(error: ProgramError) -> Self {
+        match error {
+            ProgramError::LoadError { io_error, verifier_log } => {
+                let verifier = verifier_log.to_string();
+                let last = verifier.lines().rev().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("processed ") && !l.starts_with("stack depth "));
+                let reason = match last {
+                    Some(line) => format!("refused by the verifier: {io_error}: {line}"),
+                    None => format!("refused at load: {io_error}"),
+                };
+                Self { reason, verifier }
+            }
+            ProgramError::SyscallError(error) => {
+                Self { reason: format!("{}: {}", error.call, error.io_error), verifier: String::new() }
+            }
+            other => {
+                // aya nests its errors; the innermost is the kernel's word.
+                let mut reason = other.to_string();
+                let mut source = std::error::Error::source(&other);
+                while let Some(inner) = source {
+                    reason = format!("{reason}: {inner}");
+                    source = inner.source();
+                }
+                Self { reason, verifier: String::new() }
+            }
+        }
+    }
+}
+
+/// Loads the hook's program if it is not loaded yet, and attaches it.
+pub fn attach(ebpf: &mut Ebpf, btf: &aya::Btf, hook: Hook) -> Result<(), Refusal> {
+    if hook.attach == Attach::NsfsHandle {
+        return Ok(());
+    }
+    let program = ebpf
+        .program_mut(hook.program)
+        .ok_or_else(|| Refusal { reason: format!("the object has no program {}", hook.program), verifier: String::new() })?;
+    match hook.attach {
+        Attach::TpBtf(tracepoint) => {
+            let program: &mut BtfTracePoint = program.try_into()?;
+            once(program.load(tracepoint, btf))?;
+            program.attach()?;
+        }
+        Attach::Fentry(function) => {
+            let program: &mut FEntry = program.try_into()?;
+            once(program.load(function, btf))?;
+            program.attach()?;
+        }
+        Attach::Fexit(function) => {
+            let program: &mut FExit = program.try_into()?;
+            once(program.load(function, btf))?;
+            program.attach()?;
+        }
+        Attach::Kprobe(function) | Attach::Kretprobe(function) => {
+            let program: &mut KProbe = program.try_into()?;
+            once(program.load())?;
+            program.attach(function, 0)?;
+        }
+        Attach::Syscall(name) => {
+            let program: &mut TracePoint = program.try_into()?;
+            once(program.load())?;
+            program.attach("syscalls", name)?;
+        }
+        Attach::NsfsHandle => {}
+    }
+    Ok(())
+}
+
+/// One program may serve several places: loading it again is not an error.
+fn once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        other => other,
+    }
+}
+
+/// Unloads a program, and with it every attachment it has.
+pub fn unload(ebpf: &mut Ebpf, name: &str) {
+    if let Some(program) = ebpf.program_mut(name) {
+        // Only fails for a program that is not loaded.
+        let _ = match program {
+            Program::BtfTracePoint(p) => p.unload(),
+            Program::FEntry(p) => p.unload(),
+            Program::FExit(p) => p.unload(),
+            Program::KProbe(p) => p.unload(),
+            Program::TracePoint(p) => p.unload(),
+            _ => Ok(()),
+        };
+    }
+}

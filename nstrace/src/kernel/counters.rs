@@ -1,0 +1,124 @@
+//! What the kernel could not deliver: records that found the ring full, and program runs that were skipped.
+
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
+
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray},
+    programs::Program,
+};
+use nstrace_common::record::hook;
+
+use super::facts::Hook;
+
+/// Name of each `record::hook`, for people.
+pub const fn hook_name(by: u16) -> &'static str {
+    match by {
+        hook::TASK_NEWTASK => "task_newtask",
+        hook::SCHED_PROCESS_EXEC => "sched_process_exec",
+        hook::SCHED_PROCESS_EXIT => "sched_process_exit",
+        hook::SWITCH_TASK_NAMESPACES => "switch_task_namespaces",
+        hook::COMMIT_CREDS => "commit_creds",
+        hook::COPY_NAMESPACES => "copy_namespaces",
+        hook::UNSHARE => "unshare",
+        hook::SETNS => "setns",
+        hook::CLONE => "clone",
+        hook::PROC_FREE_INUM => "proc_free_inum",
+        hook::NSFS_INIT => "nsfs_init_inode",
+        hook::NSFS_EVICT => "nsfs_evict",
+        hook::NS_INSTALL => "ns_install",
+        hook::NS_TREE_ADD => "ns_tree_add",
+        hook::ITER_TASK => "iter_task",
+        _ => "unknown",
+    }
+}
+
+/// Loss counters of the running programs.
+#[expect(missing_debug_implementations, reason = "aya's map types have none")]
+pub struct Counters {
+    drops: PerCpuArray<MapData, u64>,
+    programs: Vec<Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    name: &'static str,
+    fd: OwnedFd,
+    /// Another program is attached to the same function in the other way.
+    doubled: bool,
+    /// What [`Counters::skipped_alone_since`] has seen already.
+    told: u64,
+}
+
+impl Counters {
+    /// Takes the drop counters out of the object; remembers the programs of `hooks`.
+    pub fn new(ebpf: &mut Ebpf, hooks: &[Hook]) -> anyhow::Result<Self> {
+        let map = ebpf.take_map("DROPS").ok_or_else(|| anyhow::anyhow!("the object has no map DROPS"))?;
+        let mut programs: Vec<Attached> = Vec::new();
+        for hook in hooks {
+            let known = programs.iter().any(|p| p.name == hook.program);
+            if !known && let Some(fd) = ebpf.program(hook.program).and_then(program_fd) {
+                let doubled =
+                    hooks.iter().any(|h| h.attach.target() == hook.attach.target() && h.program != hook.program);
+                programs.push(Attached { name: hook.program, fd, doubled, told: 0 });
+            }
+        }
+        Ok(Self { drops: PerCpuArray::try_from(map)?, programs })
+    }
+
+    /// Records lost to a full ring so far, per hook that lost any.
+    pub fn ring_full(&self) -> anyhow::Result<Vec<(&'static str, u64)>> {
+        let mut lost = Vec::new();
+        for by in 0..hook::COUNT as u16 {
+            let sum: u64 = self.drops.get(&u32::from(by), 0)?.iter().sum();
+            if sum > 0 {
+                lost.push((hook_name(by), sum));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// `recursion_misses` (5.12+) of every program that has any: runs that the kernel skipped because the program, or for
+    /// kprobes any program, was already running on that CPU. From `/proc/self/fdinfo`.
+    pub fn skipped(&self) -> Vec<(&str, u64)> {
+        self.programs
+            .iter()
+            .filter_map(|p| Some((p.name, recursion_misses(&p.fd)?)))
+            .filter(|(_, misses)| *misses > 0)
+            .collect()
+    }
+
+    /// As [`Counters::skipped`], but only what came since the last call, and only of programs without a second copy that
+    /// saw what they missed.
+    pub fn skipped_alone_since(&mut self) -> Vec<(&'static str, u64)> {
+        let mut new = Vec::new();
+        for program in &mut self.programs {
+            let now = recursion_misses(&program.fd).unwrap_or(0);
+            if now > program.told && !program.doubled {
+                new.push((program.name, now - program.told));
+            }
+            program.told = now;
+        }
+        new
+    }
+}
+
+fn recursion_misses(fd: &OwnedFd) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    info.lines().find_map(|l| l.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+}
+
+fn program_fd(program: &Program) -> Option<OwnedFd> {
+    let fd = match program {
+        Program::BtfTracePoint(p) => p.fd(),
+        Program::FEntry(p) => p.fd(),
+        Program::FExit(p) => p.fd(),
+        Program::KProbe(p) => p.fd(),
+        Program::TracePoint(p) => p.fd(),
+        _ => return None,
+    };
+    fd.ok()?.as_fd().try_clone_to_owned().ok()
+}

@@ -1,0 +1,298 @@
+//! The table of facts: what the model wants to know, and the hooks that can tell it, best first.
+//!
+//! Source of every row: kernel-hooks.md, verified in guests on 5.10 to 7.3. A row changes only together with the eBPF
+//! program it names.
+
+use super::report::AttachMode;
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attach {
+    /// BTF tracepoint: needs only BTF.
+    TpBtf(&'static str),
+    /// Entry of a kernel function through a BPF trampoline.
+    Fentry(&'static str),
+    /// Return of a kernel function, with its arguments and result.
+    Fexit(&'static str),
+    Kprobe(&'static str),
+    Kretprobe(&'static str),
+    /// `syscalls/NAME` of tracefs.
+    Syscall(&'static str),
+    /// No program: user space asks by nsfs file handle whether a namespace without members is still there (6.18+).
+    NsfsHandle,
+}
+
+impl Attach {
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::TpBtf(_) => "tp_btf",
+            Self::Fentry(_) => "fentry",
+            Self::Fexit(_) => "fexit",
+            Self::Kprobe(_) => "kprobe",
+            Self::Kretprobe(_) => "kretprobe",
+            Self::Syscall(_) => "tracepoint",
+            Self::NsfsHandle => "nsfs handle",
+        }
+    }
+
+    pub const fn target(self) -> &'static str {
+        match self {
+            Self::TpBtf(t)
+            | Self::Fentry(t)
+            | Self::Fexit(t)
+            | Self::Kprobe(t)
+            | Self::Kretprobe(t)
+            | Self::Syscall(t) => t,
+            Self::NsfsHandle => "open_by_handle_at",
+        }
+    }
+
+    /// The mode it belongs to; None: serves every mode.
+    pub const fn mode(self) -> Option<AttachMode> {
+        match self {
+            Self::Fentry(_) | Self::Fexit(_) => Some(AttachMode::Fentry),
+            Self::Kprobe(_) | Self::Kretprobe(_) => Some(AttachMode::Kprobe),
+            Self::TpBtf(_) | Self::Syscall(_) | Self::NsfsHandle => None,
+        }
+    }
+}
+
+/// One program at one place. `program` is its name in the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hook {
+    pub program: &'static str,
+    pub attach: Attach,
+}
+
+/// Hooks that together tell a fact: all or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Modes in which it may be used.
+    pub modes: &'static [AttachMode],
+    pub hooks: &'static [Hook],
+    /// What it leaves unseen; None = nothing.
+    pub invisible: Option<&'static str>,
+}
+
+/// Something the model wants to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Fact {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    /// Best first.
+    pub candidates: &'static [Candidate],
+    /// Attach the kprobe candidate as well as the fentry one: each misses what the other sees (a program is skipped while
+    /// it, or for kprobes any other, already runs on that CPU), and the model merges what both report.
+    pub doubled: bool,
+    /// What is unseen when no candidate can be used.
+    pub without: &'static str,
+}
+
+use Attach::{Fentry, Fexit, Kprobe, Kretprobe, NsfsHandle, Syscall, TpBtf};
+use AttachMode as Mode;
+
+const ANY: &[Mode] = &Mode::ALL;
+const FENTRY: &[Mode] = &[Mode::Fentry];
+const KPROBE: &[Mode] = &[Mode::Kprobe];
+const TRACEPOINT: &[Mode] = &[Mode::Tracepoint];
+const NOT_FENTRY: &[Mode] = &[Mode::Kprobe, Mode::Tracepoint];
+
+const fn hook(program: &'static str, attach: Attach) -> Hook {
+    Hook { program, attach }
+}
+
+const fn full(modes: &'static [Mode], hooks: &'static [Hook]) -> Candidate {
+    Candidate { modes, hooks, invisible: None }
+}
+
+const CALL_EXITS: &[Hook] = &[
+    hook("sys_enter_setns", Syscall("sys_enter_setns")),
+    hook("sys_exit_setns", Syscall("sys_exit_setns")),
+    hook("sys_enter_unshare", Syscall("sys_enter_unshare")),
+    hook("sys_exit_unshare", Syscall("sys_exit_unshare")),
+];
+
+const CLONE_EXITS: &[Hook] = &[
+    hook("sys_exit_clone", Syscall("sys_exit_clone")),
+    hook("sys_exit_clone3", Syscall("sys_exit_clone3")),
+];
+
+/// Every fact, in the order in which `doctor` lists them.
+pub const FACTS: &[Fact] = &[
+    Fact {
+        name: "task-born",
+        meaning: "a task is born, with the namespaces it starts in (io_uring workers too)",
+        candidates: &[full(ANY, &[hook("task_newtask", TpBtf("task_newtask"))])],
+        doubled: false,
+        without: "members that join by fork and clone; needs a kernel with BTF tracepoints (5.5, CONFIG_DEBUG_INFO_BTF)",
+    },
+    Fact {
+        name: "exec",
+        meaning: "a task executes a program, and enters its time namespace (6.12+)",
+        candidates: &[full(ANY, &[hook("sched_process_exec", TpBtf("sched_process_exec"))])],
+        doubled: false,
+        without: "time namespaces entered by exec",
+    },
+    Fact {
+        name: "exit",
+        meaning: "a task dies and leaves its namespaces",
+        candidates: &[full(ANY, &[hook("sched_process_exit", TpBtf("sched_process_exit"))])],
+        doubled: false,
+        without: "members that leave by exiting",
+    },
+    Fact {
+        name: "setns-unshare",
+        meaning: "setns or unshare moves a task",
+        candidates: &[
+            full(FENTRY, &[hook("fentry_switch_task_namespaces", Fentry("switch_task_namespaces"))]),
+            full(KPROBE, &[hook("kprobe_switch_task_namespaces", Kprobe("switch_task_namespaces"))]),
+            full(TRACEPOINT, CALL_EXITS),
+        ],
+        doubled: true,
+        without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
+    },
+    Fact {
+        name: "user-ns",
+        meaning: "a task changes its user namespace",
+        candidates: &[
+            full(FENTRY, &[hook("fentry_commit_creds", Fentry("commit_creds"))]),
+            full(KPROBE, &[hook("kprobe_commit_creds", Kprobe("commit_creds"))]),
+            full(TRACEPOINT, CALL_EXITS),
+        ],
+        doubled: true,
+        without: "user namespaces entered by setns and unshare",
+    },
+    Fact {
+        name: "clone-copy",
+        meaning: "clone makes namespaces for a child, even one that is never born",
+        candidates: &[
+            full(FENTRY, &[hook("fexit_copy_namespaces", Fexit("copy_namespaces"))]),
+            full(
+                KPROBE,
+                &[
+                    hook("kprobe_copy_namespaces", Kprobe("copy_namespaces")),
+                    hook("kretprobe_copy_namespaces", Kretprobe("copy_namespaces")),
+                ],
+            ),
+            full(TRACEPOINT, &[hook("task_newtask", TpBtf("task_newtask"))]),
+        ],
+        doubled: false,
+        without: "namespaces made by clone",
+    },
+    Fact {
+        name: "denied-setns-unshare",
+        meaning: "setns or unshare fails",
+        candidates: &[
+            full(
+                FENTRY,
+                &[
+                    hook("fexit_ksys_unshare", Fexit("ksys_unshare")),
+                    hook("fexit_sys_setns", Fexit("__x64_sys_setns")),
+                ],
+            ),
+            full(
+                KPROBE,
+                &[
+                    hook("kretprobe_ksys_unshare", Kretprobe("ksys_unshare")),
+                    hook("kretprobe_sys_setns", Kretprobe("__x64_sys_setns")),
+                ],
+            ),
+            full(TRACEPOINT, CALL_EXITS),
+        ],
+        doubled: false,
+        without: "failed setns and unshare attempts",
+    },
+    Fact {
+        name: "denied-clone",
+        meaning: "a clone that asked for namespaces fails",
+        candidates: &[
+            full(FENTRY, &[hook("fexit_kernel_clone", Fexit("kernel_clone"))]),
+            full(NOT_FENTRY, CLONE_EXITS),
+        ],
+        doubled: false,
+        without: "failed clone attempts; mount tracefs",
+    },
+    Fact {
+        name: "setns-target",
+        meaning: "which namespace a setns aimed at, permitted or not",
+        candidates: &[
+            full(
+                FENTRY,
+                &[
+                    hook("fexit_mntns_install", Fexit("mntns_install")),
+                    hook("fexit_pidns_install", Fexit("pidns_install")),
+                    hook("fexit_netns_install", Fexit("netns_install")),
+                    hook("fexit_ipcns_install", Fexit("ipcns_install")),
+                    hook("fexit_utsns_install", Fexit("utsns_install")),
+                    hook("fexit_userns_install", Fexit("userns_install")),
+                    hook("fexit_cgroupns_install", Fexit("cgroupns_install")),
+                    hook("fexit_timens_install", Fexit("timens_install")),
+                ],
+            ),
+            full(
+                KPROBE,
+                &[
+                    hook("kprobe_ns_install", Kprobe("mntns_install")),
+                    hook("kprobe_ns_install", Kprobe("pidns_install")),
+                    hook("kprobe_ns_install", Kprobe("netns_install")),
+                    hook("kprobe_ns_install", Kprobe("ipcns_install")),
+                    hook("kprobe_ns_install", Kprobe("utsns_install")),
+                    hook("kprobe_ns_install", Kprobe("userns_install")),
+                    hook("kprobe_ns_install", Kprobe("cgroupns_install")),
+                    hook("kprobe_ns_install", Kprobe("timens_install")),
+                    hook("kretprobe_ns_install", Kretprobe("mntns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("pidns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("netns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("ipcns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("utsns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("userns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("cgroupns_install")),
+                    hook("kretprobe_ns_install", Kretprobe("timens_install")),
+                ],
+            ),
+        ],
+        doubled: false,
+        without: "the target of a setns that failed; needs kprobes or BPF trampolines",
+    },
+    Fact {
+        name: "destroyed",
+        meaning: "a namespace is freed",
+        candidates: &[
+            full(FENTRY, &[hook("fentry_ns_common_free", Fentry("__ns_common_free"))]),
+            full(FENTRY, &[hook("fentry_proc_free_inum", Fentry("proc_free_inum"))]),
+            full(KPROBE, &[hook("kprobe_ns_common_free", Kprobe("__ns_common_free"))]),
+            full(KPROBE, &[hook("kprobe_proc_free_inum", Kprobe("proc_free_inum"))]),
+            Candidate {
+                modes: TRACEPOINT,
+                hooks: &[hook("", NsfsHandle)],
+                invisible: Some(
+                    "the exact moment of destruction: asked for by polling, so seen some milliseconds late; needs kprobes or BPF trampolines",
+                ),
+            },
+        ],
+        doubled: true,
+        without: "destruction of namespaces; needs kprobes, BPF trampolines, or nsfs file handles (6.18)",
+    },
+    Fact {
+        name: "pinned",
+        meaning: "the first file descriptor or bind mount holds a namespace",
+        candidates: &[
+            full(FENTRY, &[hook("fentry_nsfs_init_inode", Fentry("nsfs_init_inode"))]),
+            full(FENTRY, &[hook("fentry_ns_get_path", Fentry("__ns_get_path"))]),
+            full(KPROBE, &[hook("kprobe_nsfs_init_inode", Kprobe("nsfs_init_inode"))]),
+            full(KPROBE, &[hook("kprobe_ns_get_path", Kprobe("__ns_get_path"))]),
+        ],
+        doubled: true,
+        without: "namespaces being held open or bind-mounted; needs kprobes or BPF trampolines",
+    },
+    Fact {
+        name: "unpinned",
+        meaning: "the last file descriptor and bind mount of a namespace is gone",
+        candidates: &[
+            full(FENTRY, &[hook("fentry_nsfs_evict", Fentry("nsfs_evict"))]),
+            full(KPROBE, &[hook("kprobe_nsfs_evict", Kprobe("nsfs_evict"))]),
+        ],
+        doubled: true,
+        without: "the release of held namespaces; needs kprobes or BPF trampolines",
+    },
+];

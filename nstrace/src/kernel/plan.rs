@@ -1,0 +1,106 @@
+//! Which hooks to attach on this kernel: a pure function from what the kernel offers to a plan.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    facts::{Attach, Candidate, FACTS, Fact, Hook},
+    report::{AttachMode, Coverage, FactReport, HookUse},
+};
+
+/// What this kernel offers, as far as planning cares.
+#[derive(Debug, Default)]
+pub struct Offer {
+    /// Kernel functions in BTF.
+    pub functions: HashSet<String>,
+    /// BTF tracepoints.
+    pub tracepoints: HashSet<String>,
+    /// Why a way of attaching cannot be used at all, by [`Attach::kind`].
+    pub unusable: HashMap<&'static str, String>,
+    /// Hooks that the kernel refused when they were tried, and what it said.
+    pub refused: HashMap<Hook, String>,
+}
+
+impl Offer {
+    /// Why `hook` cannot be used; None = it can, as far as is known.
+    fn objection(&self, hook: Hook) -> Option<String> {
+        if let Some(reason) = self.unusable.get(hook.attach.kind()) {
+            return Some(reason.clone());
+        }
+        let exists = match hook.attach {
+            Attach::Fentry(f) | Attach::Fexit(f) | Attach::Kprobe(f) | Attach::Kretprobe(f) => {
+                self.functions.contains(f)
+            }
+            Attach::TpBtf(t) => self.tracepoints.contains(t),
+            Attach::Syscall(_) | Attach::NsfsHandle => true,
+        };
+        if !exists {
+            return Some("not in this kernel".to_owned());
+        }
+        self.refused.get(&hook).cloned()
+    }
+}
+
+/// What to attach, and what `doctor` says about it.
+#[derive(Debug)]
+pub struct Plan {
+    /// Each hook once, in table order.
+    pub hooks: Vec<Hook>,
+    pub facts: Vec<FactReport>,
+}
+
+/// Chooses for each fact the best candidate that `offer` and `mode` (None = auto) allow.
+pub fn plan(offer: &Offer, mode: Option<AttachMode>) -> Plan {
+    let mut hooks: Vec<Hook> = Vec::new();
+    let mut facts = Vec::new();
+    for fact in FACTS {
+        let (chosen, report) = choose(fact, offer, mode);
+        for hook in chosen {
+            if !hooks.contains(&hook) {
+                hooks.push(hook);
+            }
+        }
+        facts.push(report);
+    }
+    Plan { hooks, facts }
+}
+
+fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, FactReport) {
+    let mut chosen: Vec<Hook> = Vec::new();
+    let mut uses = Vec::new();
+    let mut invisible = Some(fact.without.to_owned());
+    let mut coverage = Coverage::None;
+    for candidate in fact.candidates {
+        let objections: Vec<Option<String>> = candidate.hooks.iter().map(|&hook| offer.objection(hook)).collect();
+        let objection = objections.iter().flatten().next();
+        let verdict = match mode {
+            Some(mode) if !candidate.modes.contains(&mode) => Some(format!("--attach {}", mode.name())),
+            _ if objection.is_some() => objection.cloned(),
+            _ if chosen.is_empty() => None,
+            _ if fact.doubled && is_second_copy(candidate, &chosen) => None,
+            _ => Some("a better one is attached".to_owned()),
+        };
+        if verdict.is_none() {
+            if chosen.is_empty() {
+                invisible = candidate.invisible.map(str::to_owned);
+                coverage = if invisible.is_none() { Coverage::Full } else { Coverage::Partial };
+            }
+            chosen.extend(candidate.hooks);
+        }
+        for (hook, own) in candidate.hooks.iter().zip(objections) {
+            let rejected = verdict.as_ref().map(|because| own.unwrap_or_else(|| because.clone()));
+            uses.push(HookUse { kind: hook.attach.kind(), target: hook.attach.target().to_owned(), rejected });
+        }
+    }
+    let report = FactReport { fact: fact.name, meaning: fact.meaning, coverage, hooks: uses, invisible };
+    (chosen, report)
+}
+
+/// The same kernel functions as the chosen hooks, but by kprobe: the copy that sees what the trampoline program misses.
+fn is_second_copy(candidate: &Candidate, chosen: &[Hook]) -> bool {
+    candidate.hooks.iter().all(|hook| {
+        hook.attach.mode() == Some(AttachMode::Kprobe)
+            && chosen.iter().any(|c| {
+                c.attach.mode() == Some(AttachMode::Fentry) && c.attach.target() == hook.attach.target()
+            })
+    })
+}

@@ -1,0 +1,179 @@
+//! Everything attached: the programs, the ring reader, the counters, and the report of what is seen.
+
+use anyhow::{Context, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::RingBuf,
+};
+use zerocopy::IntoBytes;
+
+use super::{
+    attach::{attach, unload},
+    counters::Counters,
+    environment::{Environment, config},
+    facts::Hook,
+    layout::resolve,
+    object,
+    plan::{Plan, plan},
+    report::{AttachMode, Check, Report},
+    ring::RingReader,
+    task_iterator::read_tasks,
+};
+
+/// How to attach.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// None = the best per fact.
+    pub attach: Option<AttachMode>,
+    /// Size of the ring buffer in bytes: a power of two, at least a page. None = the object's default.
+    pub ring_bytes: Option<u32>,
+}
+
+/// Running programs. Dropping it detaches everything.
+#[expect(missing_debug_implementations, reason = "aya's map types have none")]
+pub struct Tracer {
+    ebpf: Ebpf,
+    btf: aya::Btf,
+    pub ring: RingReader,
+    pub counters: Counters,
+    pub report: Report,
+    /// What the verifier said about each refused hook.
+    pub refusals: Vec<(Hook, String)>,
+}
+
+/// Attaches and starts; fails with one sentence and its remedy.
+///
+/// `handles`: whether nsfs file handles can be opened here, or why not.
+pub fn start(options: &Options, handles: Result<(), String>) -> anyhow::Result<Tracer> {
+    let environment = Environment::inspect();
+    let Ok(own_btf) = &environment.btf else {
+        bail!("{}", environment.btf.expect_err("checked"));
+    };
+    if !environment.privileged {
+        bail!("tracing needs root, or CAP_BPF and CAP_PERFMON: run it with sudo");
+    }
+    let btf = aya::Btf::from_sys_fs().context("/sys/kernel/btf/vmlinux")?;
+    let resolved = resolve(own_btf);
+    let mut offer = environment.offer();
+    if let Err(reason) = handles {
+        offer.unusable.insert("nsfs handle", reason);
+    }
+    raise_memlock();
+    let mut ebpf = load(&environment, options, &resolved.layout, own_btf, &btf)?;
+
+    let mut attached: Vec<Hook> = Vec::new();
+    let mut refusals = Vec::new();
+    // Every refusal makes a new plan without that hook, until a plan holds.
+    let chosen = loop {
+        let chosen = plan(&offer, options.attach);
+        drop_unplanned(&mut ebpf, &mut attached, &chosen);
+        let todo: Vec<Hook> = chosen.hooks.iter().copied().filter(|h| !attached.contains(h)).collect();
+        let mut refused = false;
+        for hook in todo {
+            match attach(&mut ebpf, &btf, hook) {
+                Ok(()) => attached.push(hook),
+                Err(refusal) => {
+                    offer.refused.insert(hook, refusal.reason);
+                    refusals.push((hook, refusal.verifier));
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        if !refused {
+            break chosen;
+        }
+    };
+    let Some(ring) = ebpf.take_map("EVENTS") else { bail!("the object has no map EVENTS") };
+    let counters = Counters::new(&mut ebpf, &chosen.hooks)?;
+    let report = report(environment, &resolved.missing, options.attach, chosen);
+    let ring = RingReader::start(RingBuf::try_from(ring)?)?;
+    Ok(Tracer { ebpf, btf, ring, counters, report, refusals })
+}
+
+impl Tracer {
+    /// All tasks now; see [`read_tasks`].
+    pub fn read_tasks(&mut self) -> anyhow::Result<Vec<u8>> {
+        read_tasks(&mut self.ebpf, &self.btf)
+    }
+
+    /// Destruction is only learned by asking.
+    pub fn polls_for_destruction(&self) -> bool {
+        self.report.facts.iter().flat_map(|f| &f.hooks).any(|h| h.kind == "nsfs handle" && h.rejected.is_none())
+    }
+}
+
+/// The report alone: attaches, looks, detaches.
+pub fn doctor(options: &Options, handles: Result<(), String>) -> Report {
+    match start(options, handles) {
+        Ok(tracer) => tracer.report,
+        Err(error) => {
+            let environment = Environment::inspect();
+            let mut offer = environment.offer();
+            for kind in ["tp_btf", "fentry", "fexit", "kprobe", "kretprobe", "tracepoint", "nsfs handle"] {
+                offer.unusable.entry(kind).or_insert_with(|| format!("{error:#}"));
+            }
+            let chosen = plan(&offer, options.attach);
+            report(environment, &[], options.attach, chosen)
+        }
+    }
+}
+
+fn report(environment: Environment, missing: &[String], attach: Option<AttachMode>, chosen: Plan) -> Report {
+    let mut checks = environment.checks;
+    checks.push(Check {
+        name: "layout",
+        ok: missing.is_empty(),
+        detail: if missing.is_empty() {
+            "every structure member found in BTF".to_owned()
+        } else {
+            format!("not in this kernel's BTF: {}", missing.join(" "))
+        },
+    });
+    Report { kernel: environment.release, machine: environment.machine, checks, attach, facts: chosen.facts }
+}
+
+fn load(
+    environment: &Environment,
+    options: &Options,
+    layout: &nstrace_common::layout::Layout,
+    own_btf: &super::btf::Btf,
+    btf: &aya::Btf,
+) -> anyhow::Result<Ebpf> {
+    let Some(object) = object::embedded() else {
+        bail!("this binary was built without its eBPF programs: build it with `cargo xtask run` or `cargo xtask build`");
+    };
+    // Lockdown's confidentiality level takes bpf_probe_read_kernel away; typed loads remain. The variable lets tests take
+    // that way on any kernel.
+    let typed = environment.lockdown.as_deref() == Some("confidentiality")
+        || std::env::var_os("NSTRACE_TYPED_LOADS").is_some_and(|v| v == "1");
+    let config = config(typed, own_btf);
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(btf)).override_global("LAYOUT", layout.as_bytes(), true).override_global(
+        "CONFIG",
+        config.as_bytes(),
+        true,
+    );
+    if let Some(bytes) = options.ring_bytes {
+        loader.map_max_entries("EVENTS", bytes);
+    }
+    loader.load(object).context("cannot load the eBPF object")
+}
+
+fn drop_unplanned(ebpf: &mut Ebpf, attached: &mut Vec<Hook>, chosen: &Plan) {
+    let unplanned: Vec<&'static str> =
+        attached.iter().filter(|h| !chosen.hooks.contains(h)).map(|h| h.program).collect();
+    for program in unplanned {
+        unload(ebpf, program);
+        // Unloading takes every attachment of the program; those still planned are attached anew.
+        attached.retain(|h| h.program != program);
+    }
+}
+
+/// Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK.
+fn raise_memlock() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Where this is not allowed it is not needed, or loading fails with EPERM and says so.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+}
+

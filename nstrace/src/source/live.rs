@@ -1,0 +1,182 @@
+//! The running kernel as a [`Source`]: records from the ring, and what only user space can tell.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::{
+    Source,
+    endings::Endings,
+    losses::Losses,
+    places::Places,
+};
+use crate::{
+    decode::decode,
+    discover::{Missed, Proc, clock, liveness::NsHandles, snapshot},
+    event::{Event, Stamp, Stamped},
+    kernel::{self, Tracer, report::Report},
+    ns::NsName,
+};
+
+/// How often the clocks and the loss counters are looked at.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// A wall clock that moved by more than this against the boot clock was set: later lines need a new anchor.
+const CLOCK_TOLERANCE_NS: u64 = 1_000_000;
+
+/// Attached programs and everything around them. Dropping it detaches.
+#[expect(missing_debug_implementations, reason = "aya's map types have none")]
+pub struct Live {
+    tracer: Tracer,
+    proc: Proc,
+    places: Places,
+    endings: Option<Endings>,
+    losses: Losses,
+    anchor: clock::Anchor,
+    housekeeping: Instant,
+    /// The first events were handed out.
+    started: bool,
+    /// A loss was reported and the model waits for a new census.
+    census_due: bool,
+    /// What the census could not read, for one warning.
+    missed: Missed,
+}
+
+impl Live {
+    /// Attaches everything; the snapshot follows with the first [`Source::next`].
+    ///
+    /// # Errors
+    /// One sentence with its remedy: no privileges, no BTF, no programs in this binary.
+    pub fn open(options: &kernel::Options) -> anyhow::Result<Self> {
+        let proc = Proc::default();
+        let handles = NsHandles::probe(&proc);
+        let tracer = kernel::start(options, handles.as_ref().map(|_| ()).map_err(ToString::to_string))?;
+        let endings = if tracer.polls_for_destruction() { handles.ok().map(Endings::new) } else { None };
+        Ok(Self {
+            tracer,
+            places: Places::find(&proc),
+            proc,
+            endings,
+            losses: Losses::default(),
+            anchor: clock::Anchor::read(),
+            housekeeping: Instant::now(),
+            started: false,
+            census_due: false,
+            missed: Missed::default(),
+        })
+    }
+
+    /// What is seen and what is not.
+    pub fn report(&self) -> &Report {
+        &self.tracer.report
+    }
+
+    /// What the snapshot could not read.
+    pub fn missed(&self) -> &Missed {
+        &self.missed
+    }
+
+    fn start(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
+        events.push(self.clock_event());
+        events.push(snapshot::initial(&self.proc).context("cannot read the initial namespaces")?);
+        self.census(events)?;
+        self.started = true;
+        Ok(())
+    }
+
+    fn clock_event(&self) -> Stamped {
+        let stamp = Stamp { boot_ns: self.anchor.boot_ns, cpu: 0, seq: 0 };
+        Stamped { stamp, event: Event::Clock { utc_ns: self.anchor.utc_ns } }
+    }
+
+    /// Every task and nsfs holder that exists, ended by `SnapshotEnd`.
+    fn census(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
+        match self.tracer.read_tasks() {
+            Ok(bytes) => {
+                for record in kernel::iterator_records(&bytes) {
+                    let stamped = decode(record)?;
+                    // The tracer's own threads come and go unreported.
+                    if !is_own(&stamped.event) {
+                        self.places.announce(&self.proc, &stamped, events);
+                        events.push(stamped);
+                    }
+                }
+            }
+            Err(_) => {
+                let mut sources = self.places.sources();
+                let tasks = snapshot::tasks(&self.proc, &mut sources).context("cannot read the tasks of /proc")?;
+                events.extend(tasks.events);
+                self.missed.add(tasks.missed);
+            }
+        }
+        let holders = snapshot::holders(&self.proc).context("cannot read /proc")?;
+        events.extend(holders.events);
+        self.missed.add(holders.missed);
+        events.push(now(Event::SnapshotEnd));
+        Ok(())
+    }
+
+    fn housekeeping(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
+        if self.housekeeping.elapsed() < HOUSEKEEPING {
+            return Ok(());
+        }
+        self.housekeeping = Instant::now();
+        let anchor = clock::Anchor::read();
+        if anchor.stepped_since(self.anchor, CLOCK_TOLERANCE_NS) {
+            self.anchor = anchor;
+            events.push(self.clock_event());
+        }
+        let before = events.len();
+        for (hook, count) in self.losses.check(&mut self.tracer.counters)? {
+            events.push(now(Event::Lost { count, hook }));
+        }
+        self.census_due |= events.len() > before;
+        Ok(())
+    }
+}
+
+impl Source for Live {
+    fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Vec<Stamped>>> {
+        let mut events = Vec::new();
+        if !self.started {
+            self.start(&mut events)?;
+            return Ok(Some(events));
+        }
+        let wait = self.endings.as_ref().map_or(wait, |endings| endings.patience().min(wait));
+        let batch = self.tracer.ring.next(wait)?;
+        let quiet = batch.is_none();
+        if let Some(batch) = batch {
+            for record in batch.records() {
+                let stamped = decode(record)?;
+                self.losses.saw(stamped.stamp);
+                self.places.announce(&self.proc, &stamped, &mut events);
+                events.push(stamped);
+            }
+        }
+        self.housekeeping(&mut events)?;
+        if let Some(endings) = &mut self.endings {
+            endings.look(|inum, id, ns_type| {
+                events.push(now(Event::Freed { inum, id: Some(id), ns_type: Some(ns_type) }));
+            });
+        }
+        // A census while the ring is still full of older records would be stale before it is applied.
+        if self.census_due && quiet {
+            self.census(&mut events)?;
+            self.census_due = false;
+        }
+        Ok(Some(events))
+    }
+
+    fn await_end(&mut self, suspects: &[NsName]) {
+        if let Some(endings) = &mut self.endings {
+            endings.add(suspects);
+        }
+    }
+}
+
+fn now(event: Event) -> Stamped {
+    Stamped { stamp: Stamp { boot_ns: clock::boot_ns(), cpu: 0, seq: 0 }, event }
+}
+
+fn is_own(event: &Event) -> bool {
+    matches!(event, Event::SnapshotTask { task, .. } if task.tgid == std::process::id())
+}

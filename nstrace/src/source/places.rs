@@ -1,0 +1,88 @@
+//! Where tasks are in the cgroup hierarchy: paths for the ids that records carry, as events before the first record that
+//! needs them.
+
+use std::collections::HashSet;
+
+use crate::{
+    discover::{Proc, cgroup::CgroupTree, clock, oci::OciState, snapshot},
+    event::{Event, Stamp, Stamped, TaskInfo, TaskKey},
+};
+
+/// Ids that are remembered as announced; beyond, they are announced again.
+const REMEMBERED: usize = 16_384;
+
+/// Looks cgroup paths up, once per cgroup.
+#[derive(Debug)]
+pub struct Places {
+    tree: Option<CgroupTree>,
+    oci: OciState,
+    announced: HashSet<u64>,
+    placed: HashSet<TaskKey>,
+}
+
+impl Places {
+    /// Finds the cgroup2 mount; without one no container is named.
+    pub fn find(proc: &Proc) -> Self {
+        Self {
+            tree: CgroupTree::find(proc).ok().flatten(),
+            oci: OciState::default(),
+            announced: HashSet::new(),
+            placed: HashSet::new(),
+        }
+    }
+
+    /// The same look-ups for the /proc snapshot.
+    pub fn sources(&mut self) -> snapshot::Sources<'_> {
+        snapshot::Sources { cgroups: self.tree.as_mut(), oci: Some(&self.oci), handles: None }
+    }
+
+    /// Pushes the paths that `stamped` needs and that were not told yet.
+    pub fn announce(&mut self, proc: &Proc, stamped: &Stamped, events: &mut Vec<Stamped>) {
+        match &stamped.event {
+            Event::Fork { creator, child, .. } => {
+                self.place(proc, creator, stamped.stamp, events);
+                self.place(proc, child, stamped.stamp, events);
+            }
+            Event::SnapshotTask { task, .. }
+            | Event::Transition { task, .. }
+            | Event::Return { task, .. }
+            | Event::Exec { task, .. }
+            | Event::Pinned { task, .. }
+            | Event::Unpinned { task, .. }
+            | Event::Install { task, .. } => self.place(proc, task, stamped.stamp, events),
+            Event::Exit { task, .. } => {
+                self.place(proc, task, stamped.stamp, events);
+                self.placed.remove(&task.key);
+            }
+            _ => {}
+        }
+    }
+
+    fn place(&mut self, proc: &Proc, task: &TaskInfo, stamp: Stamp, events: &mut Vec<Stamped>) {
+        let Some(tree) = &mut self.tree else { return };
+        if task.cgroup != 0 && !self.announced.contains(&task.cgroup) {
+            if let Some(path) = tree.path_of(task.cgroup, stamp.boot_ns, clock::boot_ns()) {
+                let path = snapshot::canonical(Some(&self.oci), &path);
+                events.push(Stamped { stamp, event: Event::CgroupPath { cgroup: task.cgroup, path } });
+                remember(&mut self.announced, task.cgroup);
+            }
+        }
+        // Where version 1 hierarchies exist too, engines may place a task only there.
+        if tree.is_hybrid() && !task.is_kernel_thread() && !self.placed.contains(&task.key) {
+            remember(&mut self.placed, task.key);
+            if let Ok(placement) = proc.placement(task.key)
+                && let Some(path) = &placement.v1
+            {
+                let path = snapshot::canonical(Some(&self.oci), path);
+                events.push(Stamped { stamp, event: Event::TaskCgroupPath { task: task.key, path } });
+            }
+        }
+    }
+}
+
+fn remember<K: std::hash::Hash + Eq>(set: &mut HashSet<K>, key: K) {
+    if set.len() >= REMEMBERED {
+        set.clear();
+    }
+    set.insert(key);
+}

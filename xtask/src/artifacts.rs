@@ -1,0 +1,54 @@
+//! Building workspace crates with cargo and finding what it made.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// One executable that cargo built.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// Target name: of the binary or of the integration test file.
+    pub name: String,
+    /// Cargo's target kind: `bin`, `lib` (its unit tests), `test`, `bench`.
+    pub kind: String,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// Runs `cargo <arguments> --message-format=json-render-diagnostics` and returns the executables it reports, built
+/// or fresh.
+///
+/// # Errors
+/// Cargo cannot be started or fails; its diagnostics have then gone to stderr.
+pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(arguments)
+        .args(["--quiet", "--message-format=json-render-diagnostics"])
+        .current_dir(workspace::root())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect())
+}
+
+fn executable(line: &str) -> Option<Executable> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    if message["reason"] != "compiler-artifact" {
+        return None;
+    }
+    Some(Executable {
+        name: message["target"]["name"].as_str()?.to_owned(),
+        kind: message["target"]["kind"][0].as_str()?.to_owned(),
+        path: message["executable"].as_str()?.into(),
+    })
+}

@@ -1,0 +1,85 @@
+//! What a guest is given to do: a read-only disk with programs, environment and a command.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::step;
+
+/// Where the guest's output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// stdout to stdout, stderr to stderr.
+    Inherit,
+    /// Both into `target/vm/log/<name>.log`.
+    Log(String),
+    /// stdout line by line to whoever runs the machine; stderr to stderr.
+    Lines,
+}
+
+/// The payload; [`Payload::write_disk`] packs it.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    command: Vec<String>,
+    environment: Vec<(String, String)>,
+    programs: Vec<(String, PathBuf)>,
+    /// What happens with the guest's output.
+    pub output: Output,
+}
+
+impl Payload {
+    /// A command with its arguments; none at all means an interactive shell on the serial console.
+    pub fn new<S: AsRef<str>>(command: &[S]) -> Self {
+        let command = command.iter().map(|word| word.as_ref().to_owned()).collect();
+        Self { command, environment: Vec::new(), programs: Vec::new(), output: Output::Inherit }
+    }
+
+    /// True when there is no command to run.
+    pub fn is_interactive(&self) -> bool {
+        self.command.is_empty()
+    }
+
+    /// Sends all output to a log file of this name.
+    pub fn log_output(&mut self, name: &str) {
+        self.output = Output::Log(name.to_owned());
+    }
+
+    /// Sets an environment variable of the command.
+    pub fn env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Puts an executable on the guest's `PATH`, at `/payload/bin/<name>`.
+    pub fn program(&mut self, name: &str, path: &Path) {
+        self.programs.push((name.to_owned(), path.to_owned()));
+    }
+
+    /// Packs the payload as a squashfs image. Uncompressed: the guest maps what it uses, nothing is copied.
+    pub fn write_disk(&self, folder: &Path) -> Result<PathBuf> {
+        let tree = folder.join("payload");
+        let programs = tree.join("bin");
+        fs::create_dir_all(&programs)?;
+        fs::write(tree.join("command"), terminated(self.command.iter().cloned()))?;
+        let environment = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        fs::write(tree.join("environment"), terminated(environment))?;
+        for (name, path) in &self.programs {
+            let place = programs.join(name);
+            fs::hard_link(path, &place)
+                .or_else(|_other_filesystem| fs::copy(path, &place).map(drop))
+                .with_context(|| format!("cannot give {} to the guest", path.display()))?;
+        }
+        let disk = folder.join("payload.sqfs");
+        let mut mksquashfs = Command::new("mksquashfs");
+        mksquashfs.arg(&tree).arg(&disk).args(["-quiet", "-no-progress", "-all-root"]);
+        mksquashfs.args(["-noI", "-noD", "-noF", "-noX"]);
+        step::logged("mksquashfs-payload", &mut mksquashfs)?;
+        Ok(disk)
+    }
+}
+
+/// NUL-terminated strings, as `read -d ''` and `mapfile -d ''` take them.
+fn terminated(words: impl Iterator<Item = String>) -> String {
+    words.fold(String::new(), |text, word| text + &word + "\0")
+}
