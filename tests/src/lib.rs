@@ -10,6 +10,7 @@
 //! Nothing here depends on nstrace's own code: the contract is interface.md and the semantics of ARCHITECTURE.md. The
 //! engine works on any `Read` of JSON Lines, so a recording's replay can be judged like a live watch.
 
+pub mod container;
 pub mod deed;
 pub mod doctor;
 pub mod expect;
