@@ -16,15 +16,14 @@ fn main() -> anyhow::Result<()> {
     };
     let btf = Btf::parse(fs::read(from)?)?;
     let hooks = FACTS.iter().flat_map(|f| f.candidates).flat_map(|c| c.hooks);
-    let mut functions: BTreeSet<String> = hooks
-        .map(|hook| match hook.attach {
-            Attach::TpBtf(tracepoint) => format!("__bpf_trace_{tracepoint}"),
-            other => other.target().to_owned(),
-        })
-        .collect();
-    functions.insert("bpf_task_pt_regs".to_owned());
-    let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
-    let bytes = reduce(&btf, &members(), &functions);
+    let (mut functions, mut tracepoints) = (BTreeSet::from(["bpf_task_pt_regs"]), BTreeSet::new());
+    for hook in hooks {
+        match hook.attach {
+            Attach::TpBtf(tracepoint) => tracepoints.insert(tracepoint),
+            other => functions.insert(other.target()),
+        };
+    }
+    let bytes = reduce(&btf, &members(), &Vec::from_iter(functions), &Vec::from_iter(tracepoints));
     println!("{to}: {} bytes", bytes.len());
     fs::write(to, bytes)?;
     Ok(())

@@ -16,6 +16,10 @@ pub struct Executable {
     pub name: String,
     /// Cargo's target kind: `bin`, `lib` (its unit tests), `test`, `bench`.
     pub kind: String,
+    /// Name of the package it belongs to.
+    pub package: String,
+    /// A test harness: of integration tests or of the unit tests of `kind`.
+    pub is_test: bool,
     /// Where it lies.
     pub path: PathBuf,
 }
@@ -49,6 +53,28 @@ fn executable(line: &str) -> Option<Executable> {
     Some(Executable {
         name: message["target"]["name"].as_str()?.to_owned(),
         kind: message["target"]["kind"][0].as_str()?.to_owned(),
+        package: package(message["package_id"].as_str()?).to_owned(),
+        is_test: message["profile"]["test"].as_bool()?,
         path: message["executable"].as_str()?.into(),
     })
+}
+
+/// Package ids are `path+file:///folder#name@version`, or `…/name#version` where the folder's name says it.
+fn package(id: &str) -> &str {
+    let (place, fragment) = id.rsplit_once('#').unwrap_or((id, ""));
+    match fragment.split_once('@') {
+        Some((name, _version)) => name,
+        None => place.rsplit('/').next().unwrap_or(place),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::package;
+
+    #[test]
+    fn both_forms_of_package_ids() {
+        assert_eq!(package("path+file:///w/tests#nstrace-tests@0.1.0"), "nstrace-tests");
+        assert_eq!(package("path+file:///w/nstrace#0.1.0"), "nstrace");
+    }
 }

@@ -5,10 +5,13 @@
 
 mod apt;
 mod artifacts;
+mod bench;
+mod dist;
 mod ebpf;
 mod guest;
 mod run;
 mod step;
+mod test;
 mod vm;
 mod workspace;
 
@@ -30,6 +33,14 @@ enum Command {
     Ebpf,
     /// Build everything and run nstrace with the arguments after `--`
     Run(run::Args),
+    /// Build the eBPF object and nstrace; prints the binary's path
+    Build(dist::BuildArgs),
+    /// Build the release binary in one self-contained file, target/dist/nstrace
+    Dist,
+    /// Run all tests, on this machine and in guests of every kernel
+    Test(test::Args),
+    /// Run nstrace's benchmarks
+    Bench(bench::Args),
     /// Run a command in a guest with a Debian kernel that has the freshly built nstrace on its PATH
     Vm(vm::Args),
 }
@@ -39,6 +50,10 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Ebpf => ebpf::build().map(|_| 0),
         Command::Run(args) => run::run(&args),
+        Command::Build(args) => dist::build(&args),
+        Command::Dist => dist::dist(),
+        Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match outcome {

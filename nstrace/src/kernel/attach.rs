@@ -29,7 +29,11 @@ impl From<ProgramError> for Refusal {
         match error {
             ProgramError::LoadError { io_error, verifier_log } => {
                 let verifier = verifier_log.to_string();
-                let last = verifier.lines().rev().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("processed ") && !l.starts_with("stack depth "));
+                let last = verifier
+                    .lines()
+                    .rev()
+                    .map(str::trim)
+                    .find(|l| !l.is_empty() && !l.starts_with("processed ") && !l.starts_with("stack depth "));
                 let reason = match last {
                     Some(line) => format!("refused by the verifier: {io_error}: {line}"),
                     None => format!("refused at load: {io_error}"),
@@ -58,9 +62,10 @@ pub fn attach(ebpf: &mut Ebpf, btf: &aya::Btf, hook: Hook) -> Result<(), Refusal
     if hook.attach == Attach::NsfsHandle {
         return Ok(());
     }
-    let program = ebpf
-        .program_mut(hook.program)
-        .ok_or_else(|| Refusal { reason: format!("the object has no program {}", hook.program), verifier: String::new() })?;
+    let program = ebpf.program_mut(hook.program).ok_or_else(|| Refusal {
+        reason: format!("the object has no program {}", hook.program),
+        verifier: String::new(),
+    })?;
     match hook.attach {
         Attach::TpBtf(tracepoint) => {
             let program: &mut BtfTracePoint = program.try_into()?;

@@ -3,7 +3,7 @@
 //!
 //! aya's own BTF type hides member offsets, so this is our own: bounds-checked, total on any input.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// `BTF_MAGIC`, little-endian.
 const MAGIC: u16 = 0xeb9f;
@@ -57,6 +57,8 @@ pub struct Btf {
     types: Vec<u32>,
     structs: HashMap<Vec<u8>, u32>,
     functions: HashMap<Vec<u8>, u32>,
+    /// Names after `btf_trace_`.
+    tracepoints: HashSet<Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
@@ -95,8 +97,14 @@ impl Btf {
         if type_end > data.len() || strings_end > data.len() {
             return Err(BtfError::Truncated(data.len()));
         }
-        let mut btf =
-            Self { data, strings, types: vec![u32::MAX], structs: HashMap::new(), functions: HashMap::new() };
+        let mut btf = Self {
+            data,
+            strings,
+            types: vec![u32::MAX],
+            structs: HashMap::new(),
+            functions: HashMap::new(),
+            tracepoints: HashSet::new(),
+        };
         let mut at = type_start;
         while at < type_end {
             let id = u32::try_from(btf.types.len()).map_err(|_| BtfError::Truncated(at))?;
@@ -112,6 +120,12 @@ impl Btf {
                 kind::FUNC => {
                     let name = btf.name(head.name).to_vec();
                     btf.functions.entry(name).or_insert(id);
+                }
+                kind::TYPEDEF => {
+                    if let Some(name) = btf.name(head.name).strip_prefix(b"btf_trace_") {
+                        let name = name.to_vec();
+                        btf.tracepoints.insert(name);
+                    }
                 }
                 _ => {}
             }
@@ -132,18 +146,9 @@ impl Btf {
         (proto.kind == kind::FUNC_PROTO).then_some(proto.vlen)
     }
 
-    /// The kernel has a BTF tracepoint of this name (`btf_trace_NAME` typedef is what the verifier looks up).
+    /// The kernel has a BTF tracepoint of this name: the verifier looks for a typedef `btf_trace_NAME`.
     pub fn has_tracepoint(&self, name: &str) -> bool {
-        // Tracepoints always come with the function prototype `__bpf_trace_NAME`.
-        self.has_function(&format!("__bpf_trace_{name}")) || self.has_typedef(&format!("btf_trace_{name}"))
-    }
-
-    fn has_typedef(&self, name: &str) -> bool {
-        (1..self.types.len()).any(|id| {
-            u32::try_from(id).ok().and_then(|id| self.head(id)).is_some_and(|head| {
-                head.kind == kind::TYPEDEF && self.name(head.name) == name.as_bytes()
-            })
-        })
+        self.tracepoints.contains(name.as_bytes())
     }
 
     /// Size of a structure in bytes.

@@ -3,8 +3,8 @@
 use super::btf::Btf;
 
 /// Writes a BTF blob that holds these structures (members as they lie, nested anonymous ones flattened; a member path such
-/// as `thread_info.status` becomes a nested structure) and functions, as far as `btf` has them.
-pub fn reduce(btf: &Btf, members: &[(&str, &str)], functions: &[&str]) -> Vec<u8> {
+/// as `thread_info.status` becomes a nested structure), functions and tracepoints, as far as `btf` has them.
+pub fn reduce(btf: &Btf, members: &[(&str, &str)], functions: &[&str], tracepoints: &[&str]) -> Vec<u8> {
     let mut out = Writer::default();
     let int = out.int();
     let mut structures: Vec<&str> = members.iter().map(|(structure, _)| *structure).collect();
@@ -29,6 +29,11 @@ pub fn reduce(btf: &Btf, members: &[(&str, &str)], functions: &[&str]) -> Vec<u8
     for function in functions {
         if let Some(parameters) = btf.parameters(function) {
             out.function(function, parameters);
+        }
+    }
+    for tracepoint in tracepoints {
+        if btf.has_tracepoint(tracepoint) {
+            out.typedef(&format!("btf_trace_{tracepoint}"), int);
         }
     }
     out.finish()
@@ -80,6 +85,12 @@ impl Writer {
         }
         self.count += 1;
         self.count
+    }
+
+    fn typedef(&mut self, name: &str, ty: u32) {
+        let name = self.name(name);
+        self.words(&[name, 8 << 24, ty]);
+        self.count += 1;
     }
 
     fn function(&mut self, name: &str, parameters: u32) {

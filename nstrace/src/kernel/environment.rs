@@ -2,10 +2,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use nstrace_common::{
-    layout::Config,
-    slots::TYPES,
-};
+use nstrace_common::{layout::Config, slots::TYPES};
 
 use super::{
     btf::{Btf, BtfError},
@@ -58,7 +55,9 @@ impl Environment {
             check(
                 "lockdown",
                 match lockdown.as_deref() {
-                    Some("confidentiality") => Ok("confidentiality: kernel memory is read through typed pointers only".to_owned()),
+                    Some("confidentiality") => {
+                        Ok("confidentiality: kernel memory is read through typed pointers only".to_owned())
+                    }
                     Some(level) => Ok(level.to_owned()),
                     None => Ok("not reported (securityfs not mounted or no lockdown module)".to_owned()),
                 },
@@ -93,9 +92,11 @@ impl Environment {
                 }
             }
         }
-        for (name, kinds) in
-            [("tracefs", &["tracepoint"][..]), ("kprobes", &["kprobe", "kretprobe"]), ("capabilities", &["tp_btf", "fentry", "fexit", "kprobe", "kretprobe", "tracepoint"])]
-        {
+        for (name, kinds) in [
+            ("tracefs", &["tracepoint"][..]),
+            ("kprobes", &["kprobe", "kretprobe"]),
+            ("capabilities", &["tp_btf", "fentry", "fexit", "kprobe", "kretprobe", "tracepoint"]),
+        ] {
             if let Some(failed) = self.checks.iter().find(|c| c.name == name && !c.ok) {
                 for kind in kinds {
                     offer.unusable.entry(kind).or_insert_with(|| failed.detail.clone());
@@ -141,8 +142,9 @@ fn ensure_tracefs() -> Result<String, String> {
     if fs::read_dir(TRACEFS).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err("no syscall tracepoints: the kernel needs CONFIG_FTRACE_SYSCALLS".to_owned());
     }
-    rustix::mount::mount("tracefs", TRACEFS, "tracefs", rustix::mount::MountFlags::empty(), None)
-        .map_err(|error| format!("tracefs is not mounted and cannot be ({error}): mount -t tracefs tracefs {TRACEFS}"))?;
+    rustix::mount::mount("tracefs", TRACEFS, "tracefs", rustix::mount::MountFlags::empty(), None).map_err(|error| {
+        format!("tracefs is not mounted and cannot be ({error}): mount -t tracefs tracefs {TRACEFS}")
+    })?;
     if there(TRACEFS) {
         Ok(format!("{TRACEFS} (mounted by nstrace)"))
     } else {

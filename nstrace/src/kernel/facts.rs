@@ -112,10 +112,8 @@ const CALL_EXITS: &[Hook] = &[
     hook("sys_exit_unshare", Syscall("sys_exit_unshare")),
 ];
 
-const CLONE_EXITS: &[Hook] = &[
-    hook("sys_exit_clone", Syscall("sys_exit_clone")),
-    hook("sys_exit_clone3", Syscall("sys_exit_clone3")),
-];
+const CLONE_EXITS: &[Hook] =
+    &[hook("sys_exit_clone", Syscall("sys_exit_clone")), hook("sys_exit_clone3", Syscall("sys_exit_clone3"))];
 
 /// Every fact, in the order in which `doctor` lists them.
 pub const FACTS: &[Fact] = &[
@@ -185,10 +183,7 @@ pub const FACTS: &[Fact] = &[
         candidates: &[
             full(
                 FENTRY,
-                &[
-                    hook("fexit_ksys_unshare", Fexit("ksys_unshare")),
-                    hook("fexit_sys_setns", Fexit("__x64_sys_setns")),
-                ],
+                &[hook("fexit_ksys_unshare", Fexit("ksys_unshare")), hook("fexit_sys_setns", Fexit("__x64_sys_setns"))],
             ),
             full(
                 KPROBE,

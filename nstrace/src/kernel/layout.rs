@@ -33,10 +33,13 @@ pub struct Resolved {
 /// Every member that [`resolve`] asks for, as (structure, path).
 pub fn members() -> Vec<(&'static str, &'static str)> {
     let mut all = Vec::new();
-    resolve_with(|structure, member| {
-        all.push((structure, member));
-        None
-    }, |_| None);
+    resolve_with(
+        |structure, member| {
+            all.push((structure, member));
+            None
+        },
+        |_| None,
+    );
     all
 }
 

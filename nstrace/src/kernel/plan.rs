@@ -99,8 +99,8 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
 fn is_second_copy(candidate: &Candidate, chosen: &[Hook]) -> bool {
     candidate.hooks.iter().all(|hook| {
         hook.attach.mode() == Some(AttachMode::Kprobe)
-            && chosen.iter().any(|c| {
-                c.attach.mode() == Some(AttachMode::Fentry) && c.attach.target() == hook.attach.target()
-            })
+            && chosen
+                .iter()
+                .any(|c| c.attach.mode() == Some(AttachMode::Fentry) && c.attach.target() == hook.attach.target())
     })
 }

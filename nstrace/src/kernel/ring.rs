@@ -51,9 +51,8 @@ impl RingReader {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let stop_seen = stop.try_clone()?;
         let (sender, batches) = sync_channel(QUEUED_BATCHES);
-        let thread = std::thread::Builder::new()
-            .name("ring".to_owned())
-            .spawn(move || drain(ring, &stop_seen, &sender))?;
+        let thread =
+            std::thread::Builder::new().name("ring".to_owned()).spawn(move || drain(ring, &stop_seen, &sender))?;
         Ok(Self { batches, stop, thread: Some(thread) })
     }
 
@@ -111,4 +110,3 @@ fn drain(mut ring: RingBuf<MapData>, stop: &OwnedFd, sender: &SyncSender<std::io
         }
     }
 }
-

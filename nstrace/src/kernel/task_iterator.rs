@@ -11,7 +11,8 @@ use zerocopy::FromBytes;
 ///
 /// Takes no reference on any namespace and makes no nsfs inode.
 pub fn read_tasks(ebpf: &mut Ebpf, btf: &aya::Btf) -> anyhow::Result<Vec<u8>> {
-    let program: &mut Iter = ebpf.program_mut("iter_task").context("the object has no program iter_task")?.try_into()?;
+    let program: &mut Iter =
+        ebpf.program_mut("iter_task").context("the object has no program iter_task")?.try_into()?;
     match program.load("task", btf) {
         Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => {}
         Err(error) => return Err(error.into()),

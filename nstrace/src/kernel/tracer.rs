@@ -1,10 +1,7 @@
 //! Everything attached: the programs, the ring reader, the counters, and the report of what is seen.
 
 use anyhow::{Context, bail};
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::RingBuf,
-};
+use aya::{Ebpf, EbpfLoader, maps::RingBuf};
 use zerocopy::IntoBytes;
 
 use super::{
@@ -141,7 +138,9 @@ fn load(
     btf: &aya::Btf,
 ) -> anyhow::Result<Ebpf> {
     let Some(object) = object::embedded() else {
-        bail!("this binary was built without its eBPF programs: build it with `cargo xtask run` or `cargo xtask build`");
+        bail!(
+            "this binary was built without its eBPF programs: build it with `cargo xtask run` or `cargo xtask build`"
+        );
     };
     // Lockdown's confidentiality level takes bpf_probe_read_kernel away; typed loads remain. The variable lets tests take
     // that way on any kernel.
@@ -176,4 +175,3 @@ fn raise_memlock() {
     // Where this is not allowed it is not needed, or loading fails with EPERM and says so.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
 }
-

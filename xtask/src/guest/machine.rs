@@ -1,7 +1,7 @@
 //! Running one guest: QEMU's command line, its time limit, its exit status.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read as _};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 
 use super::boot_files;
 use super::kernel::Kernel;
-use super::payload::{Output, Payload};
+use super::payload::Payload;
 use super::root_image;
 use crate::step;
 
@@ -62,7 +62,7 @@ impl Machine {
 
     /// Boots, runs the payload, and returns its exit status ([`TIMED_OUT`], [`DIED`] if there is none).
     pub fn run(&self, payload: &Payload) -> Result<u8> {
-        self.run_lines(payload, |line| println!("{line}"))
+        self.run_lines(payload, |_line| ())
     }
 
     /// As [`Machine::run`], with each line of stdout given to `line` if the payload asks for [`Output::Lines`].
@@ -70,29 +70,17 @@ impl Machine {
         let folder = RunFolder::new()?;
         let disk = payload.write_disk(&folder.0)?;
         let mut command = self.qemu(payload, &folder.0, &disk)?;
-        let errors = match &payload.output {
-            Output::Log(name) => {
-                let log = super::folder().join("log");
-                fs::create_dir_all(&log)?;
-                let log = File::create(log.join(format!("{name}.log")))?;
-                command.stdout(log.try_clone()?);
-                Stdio::from(log)
-            }
-            Output::Lines => {
-                command.stdout(Stdio::piped());
-                Stdio::inherit()
-            }
-            Output::Inherit => Stdio::inherit(),
-        };
-        command.stderr(errors);
         if !payload.is_interactive() {
-            command.stdin(Stdio::null());
+            // Always pipes: QEMU opens its outputs by name, which a socket behind our own stdout would refuse.
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let mut child = command.spawn().context("cannot start qemu-system-x86_64")?;
-        let stdout = child.stdout.take();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (mut to_stdout, mut to_stderr) = payload.output.sinks(line)?;
         let status = thread::scope(|scope| {
-            if let Some(stdout) = stdout {
-                scope.spawn(move || forward(BufReader::new(stdout), line));
+            if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
+                scope.spawn(move || forward(stdout, &mut *to_stdout));
+                scope.spawn(move || forward(stderr, &mut *to_stderr));
             }
             wait(child, Duration::from_secs(self.timeout_seconds))
         })?;
@@ -132,9 +120,9 @@ impl Machine {
             command.args(["-serial", "mon:stdio", "-chardev", "null,id=stdout", "-chardev", "null,id=stderr"]);
         } else {
             command.arg("-serial").arg(option("file:", &folder.join("console.log"), ""));
-            command.args(["-chardev", "stdio,id=stdout,signal=off"]);
-            // Appending: a regular file behind stderr must not be cut off.
-            command.args(["-chardev", "file,id=stderr,path=/proc/self/fd/2,append=on"]);
+            // Not a stdio chardev: at the end of stdin it counts as unplugged, and the guest's writes would wait forever.
+            command.args(["-chardev", "file,id=stdout,path=/proc/self/fd/1"]);
+            command.args(["-chardev", "file,id=stderr,path=/proc/self/fd/2"]);
         }
         command.arg("-chardev").arg(option("file,id=status,path=", &folder.join("status"), ""));
         command.args(["-device", "virtio-serial-pci"]);
@@ -184,11 +172,12 @@ fn option(before: &str, path: &Path, after: &str) -> String {
     format!("{before}{}{after}", path.display().to_string().replace(',', ",,"))
 }
 
-fn forward(mut reader: impl std::io::BufRead, mut line: impl FnMut(&str)) {
-    let mut bytes = Vec::new();
-    while reader.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
-        line(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']));
-        bytes.clear();
+/// Copies until the end; a sink that fails (a closed terminal) is given no more, but the guest is not held up.
+fn forward(mut from: impl Read, to: &mut dyn Write) {
+    let mut buffer = [0; 4096];
+    let mut open = true;
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        open = open && to.write_all(&buffer[..length]).and_then(|()| to.flush()).is_ok();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a guest is given to do: a read-only disk with programs, environment and a command.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +18,53 @@ pub enum Output {
     Log(String),
     /// stdout line by line to whoever runs the machine; stderr to stderr.
     Lines,
+}
+
+type Sink<'a> = Box<dyn Write + Send + 'a>;
+
+impl Output {
+    /// Writers for the guest's stdout and stderr; `line` is called with the lines of [`Output::Lines`].
+    pub fn sinks<'a>(&self, line: impl FnMut(&str) + Send + 'a) -> Result<(Sink<'a>, Sink<'a>)> {
+        Ok(match self {
+            Self::Inherit => (Box::new(io::stdout()), Box::new(io::stderr())),
+            Self::Lines => (Box::new(Lines { unfinished: Vec::new(), line }), Box::new(io::stderr())),
+            Self::Log(name) => {
+                let folder = super::folder().join("log");
+                fs::create_dir_all(&folder)?;
+                let log = File::create(folder.join(format!("{name}.log")))?;
+                (Box::new(log.try_clone()?), Box::new(log))
+            }
+        })
+    }
+}
+
+/// Gives each line on, without its end; the last one when dropped.
+struct Lines<F: FnMut(&str)> {
+    unfinished: Vec<u8>,
+    line: F,
+}
+
+impl<F: FnMut(&str)> Write for Lines<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unfinished.extend_from_slice(bytes);
+        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
+            (self.line)(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(&str)> Drop for Lines<F> {
+    fn drop(&mut self) {
+        if !self.unfinished.is_empty() {
+            (self.line)(&String::from_utf8_lossy(&self.unfinished));
+        }
+    }
 }
 
 /// The payload; [`Payload::write_disk`] packs it.

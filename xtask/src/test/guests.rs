@@ -1,0 +1,169 @@
+//! The tests in guests: one boot per kernel, in it every suite in every attach mode; several guests side by side.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+
+use super::Built;
+use super::tally::{Report, Tally};
+use crate::guest::kernel::Kernel;
+use crate::guest::machine::{self, Machine};
+use crate::guest::payload::{Output, Payload};
+use crate::step;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Runs<'a> {
+    pub kernels: &'a [Kernel],
+    pub modes: &'a [String],
+    pub harness: &'a [String],
+    pub jobs: usize,
+    pub timeout_seconds: u64,
+}
+
+impl Runs<'_> {
+    pub fn run(&self, built: &Built, report: &mut Report) -> Result<()> {
+        if built.suites.is_empty() {
+            step::note("the tests crate has no integration tests: nothing to run in guests");
+            return Ok(());
+        }
+        let queue = Mutex::new(self.kernels.iter().copied());
+        let rows = thread::scope(|scope| {
+            let worker = || -> Result<Vec<(Kernel, Framed)>> {
+                let mut done = Vec::new();
+                while let Some(kernel) = queue.lock().map_err(|_poisoned| anyhow!("a guest's thread panicked"))?.next()
+                {
+                    done.push((kernel, self.one(kernel, built)?));
+                }
+                Ok(done)
+            };
+            let workers: Vec<_> = (0..self.jobs.min(self.kernels.len())).map(|_| scope.spawn(worker)).collect();
+            let joined = workers
+                .into_iter()
+                .map(|worker| worker.join().map_err(|_panic| anyhow!("a guest's thread panicked"))?);
+            joined.collect::<Result<Vec<_>>>()
+        })?;
+        let mut rows: Vec<_> = rows.into_iter().flatten().collect();
+        rows.sort_by_key(|(kernel, _)| self.kernels.iter().position(|wanted| wanted == kernel));
+        for (kernel, framed) in rows {
+            for (mode, tally, seconds) in framed.by_mode {
+                report.add(format!("guest {kernel} {mode}"), tally, seconds);
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&self, kernel: Kernel, built: &Built) -> Result<Framed> {
+        let mut command = vec!["guest-suite".to_owned(), self.modes.join(",")];
+        command.extend(built.suites.iter().map(|suite| suite.name.clone()));
+        command.push("--".to_owned());
+        command.extend(self.harness.iter().cloned());
+        let mut payload = Payload::new(&command);
+        payload.output = Output::Lines;
+        payload.env("NSTRACE_GUEST", "1");
+        payload.program("nstrace", &built.nstrace);
+        payload.env("NSTRACE_BIN", "/payload/bin/nstrace");
+        if let Some(actor) = &built.actor {
+            payload.program("actor", actor);
+            payload.env("NSTRACE_ACTOR", "/payload/bin/actor");
+        }
+        for suite in &built.suites {
+            payload.program(&suite.name, &suite.path);
+        }
+        let machine = Machine { timeout_seconds: self.timeout_seconds, ..Machine::new(kernel) };
+        let mut framed = Framed::new(self.modes);
+        step::timed(format_args!("tests in a guest with kernel {kernel}"), || {
+            let status = machine.run_lines(&payload, |line| {
+                println!("[{kernel}] {line}");
+                framed.line(line);
+            })?;
+            framed.end(status);
+            Ok(())
+        })?;
+        Ok(framed)
+    }
+}
+
+/// Reads the frames that `guest-suite` puts around each executable's output.
+#[derive(Debug)]
+struct Framed {
+    by_mode: Vec<(String, Tally, f64)>,
+    /// Of the executable that is running: its mode's place in `by_mode`, its results, its start.
+    running: Option<(usize, Option<Tally>, Instant)>,
+}
+
+impl Framed {
+    fn new(modes: &[String]) -> Self {
+        Self { by_mode: modes.iter().map(|mode| (mode.clone(), Tally::default(), 0.0)).collect(), running: None }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("guest-suite: begin ") {
+            let mode = rest.split(' ').next().unwrap_or_default();
+            let place = self.by_mode.iter().position(|(known, ..)| known == mode);
+            self.running = place.map(|place| (place, None, Instant::now()));
+        } else if let Some(rest) = line.strip_prefix("guest-suite: end ") {
+            self.finish(rest.ends_with(" 0"));
+        } else if let (Some((_, results, _)), Some(tally)) = (&mut self.running, Tally::of_line(line)) {
+            *results.get_or_insert_default() += tally;
+        }
+    }
+
+    fn finish(&mut self, clean: bool) {
+        let Some((place, results, start)) = self.running.take() else { return };
+        let mut tally = results.unwrap_or_default();
+        if !clean && tally.failed == 0 || results.is_none() {
+            // It crashed, or it ended without a word.
+            tally += Tally::FAILURE;
+        }
+        self.by_mode[place].1 += tally;
+        self.by_mode[place].2 += start.elapsed().as_secs_f64();
+    }
+
+    /// The guest ended: whatever was still running has failed, and modes that never ran have too.
+    fn end(&mut self, status: u8) {
+        self.finish(false);
+        for (mode, tally, _) in &mut self.by_mode {
+            if *tally == Tally::default() {
+                step::note(format_args!("no results in mode {mode}: {}", machine::meaning(status)));
+                *tally += Tally::FAILURE;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Framed, Tally};
+
+    fn fed(lines: &[&str], status: u8) -> Vec<Tally> {
+        let mut framed = Framed::new(&["kprobe".to_owned(), "fentry".to_owned()]);
+        lines.iter().for_each(|line| framed.line(line));
+        framed.end(status);
+        framed.by_mode.into_iter().map(|(_, tally, _)| tally).collect()
+    }
+
+    #[test]
+    fn modes_are_counted_apart() {
+        let lines = [
+            "guest-suite: begin kprobe life",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured",
+            "guest-suite: end kprobe life 0",
+            "guest-suite: begin fentry life",
+            "test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured",
+            "guest-suite: end fentry life 101",
+        ];
+        let expected = [Tally { passed: 3, failed: 0, skipped: 1 }, Tally { passed: 2, failed: 1, skipped: 1 }];
+        assert_eq!(fed(&lines, 0), expected);
+    }
+
+    #[test]
+    fn a_crash_and_a_dead_guest_are_failures() {
+        let crashed = ["guest-suite: begin kprobe life", "guest-suite: end kprobe life 139"];
+        assert_eq!(fed(&crashed, 0), [Tally::FAILURE, Tally::FAILURE]);
+        let dead = ["guest-suite: begin kprobe life", "test result: ok. 3 passed; 0 failed; 0 ignored"];
+        assert_eq!(fed(&dead, 125)[0], Tally { passed: 3, failed: 1, skipped: 0 });
+    }
+}
