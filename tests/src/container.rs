@@ -43,6 +43,10 @@ impl Runtime {
             Self::Runc | Self::Crun if !rootfs().is_dir() => {
                 Some(format!("no busybox root at {} (NSTRACE_ROOTFS)", rootfs().display()))
             }
+            // It gives up half-way, leaving its child behind.
+            Self::Crun if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() => {
+                Some("crun does not support a hybrid cgroup hierarchy".to_owned())
+            }
             Self::Rootless if !installed("guest-rootless") => {
                 Some("no guest-rootless to become a user with".to_owned())
             }

@@ -1,6 +1,8 @@
 //! One watch, many scenarios: what every live test does.
 
 use std::{
+    fs,
+    path::Path,
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -12,6 +14,7 @@ use crate::{
     deed::Deed,
     doctor::Facts,
     expect::Book,
+    line::Line,
     matching::judge,
     program::{self, note, patience},
     watch::Watch,
@@ -72,18 +75,31 @@ pub fn check(names: &[&str]) {
     }
 }
 
+/// With `NSTRACE_KEEP`, leaves the deeds and the lines in that folder.
+fn keep(name: &str, deeds: &[Deed], lines: &[Line]) -> anyhow::Result<()> {
+    let Some(folder) = std::env::var_os("NSTRACE_KEEP") else { return Ok(()) };
+    let folder = Path::new(&folder);
+    let deeds = deeds.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    let lines: Vec<&str> = lines.iter().map(|line| line.raw.as_str()).collect();
+    fs::write(folder.join(format!("{name}.deeds.jsonl")), deeds.join("\n") + "\n")?;
+    fs::write(folder.join(format!("{name}.lines.jsonl")), lines.join("\n") + "\n")?;
+    Ok(())
+}
+
 fn watched(names: &[&str]) -> anyhow::Result<()> {
     let facts = facts()?;
     let start = Instant::now();
     let watch = Watch::start(&[])?;
     let ready = start.elapsed();
-    let book = Book::of(&perform(names)?);
+    let deeds = perform(names)?;
+    let book = Book::of(&deeds);
     let acted = start.elapsed();
     anyhow::ensure!(!book.expects.is_empty(), "the scenarios expect nothing");
     let deadline = Instant::now() + patience();
     watch.wait_for(deadline, |lines| judge(&book, lines, &facts).missing.is_empty());
     let matched = start.elapsed();
     let ended = watch.stop()?;
+    keep(&names.join("-"), &deeds, &ended.lines)?;
     let verdict = judge(&book, &ended.lines, &facts);
     for why in &book.skipped {
         note(&format!("not performed: {why}"));

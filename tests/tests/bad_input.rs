@@ -83,7 +83,7 @@ fn bad_filter() {
         return;
     }
     for (filter, fault) in
-        [("TYPE == net and and PID > 1", "and PID"), ("NO_SUCH_FIELD == 1", "NO_SUCH_FIELD"), ("PID >", "")]
+        [("TYPE == \"net\" and and PID > 1", "and PID"), ("NO_SUCH_FIELD == 1", "NO_SUCH_FIELD"), ("PID >", "")]
     {
         let output = nstrace(&["watch", "-Q", filter]);
         let said = &output.stderr;
