@@ -132,7 +132,7 @@ impl Judge<'_> {
                     ));
                 }
             }
-            fields::check_members(self.lines, &sorted, &mut self.verdict);
+            fields::check_members(self.lines, &sorted, life.made && !life.foreign, &mut self.verdict);
             if let (Some(first), Some(last)) = (sorted.first(), sorted.last()) {
                 fields::check_lifetime(&self.lines[*first], &self.lines[*last], &mut self.verdict);
             }

@@ -50,6 +50,21 @@ fn built(variable: &str, name: &str) -> PathBuf {
 /// # Panics
 /// With one clear sentence when this is neither root nor skipped.
 pub fn live() -> bool {
+    let live = live_actor();
+    let binary = nstrace();
+    assert!(
+        !live || binary.exists(),
+        "no nstrace binary at {}: build it (cargo build -p nstrace) or set NSTRACE_BIN",
+        binary.display()
+    );
+    live
+}
+
+/// As [`live`], for tests that need no nstrace.
+///
+/// # Panics
+/// As [`live`].
+pub fn live_actor() -> bool {
     if std::env::var_os("NSTRACE_SKIP_LIVE").is_some_and(|v| v == "1") {
         note("skipped: NSTRACE_SKIP_LIVE=1");
         return false;
@@ -57,12 +72,6 @@ pub fn live() -> bool {
     assert!(
         rustix::process::geteuid().is_root(),
         "live tests trace the kernel and need root: run them as root, or set NSTRACE_SKIP_LIVE=1 to leave them out"
-    );
-    let binary = nstrace();
-    assert!(
-        binary.exists(),
-        "no nstrace binary at {}: build it (cargo build -p nstrace) or set NSTRACE_BIN",
-        binary.display()
     );
     true
 }
