@@ -12,7 +12,7 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    emit::reserve,
+    emit::{debug, reserve},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
     slots::{all_initial, write_task_slots},
@@ -28,6 +28,7 @@ const CSIGNAL: u64 = 0xff;
 pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     let flags: u64 = ctx.arg(1);
+    debug!(&ctx, "task_newtask {} flags {:x}", load_u32(child, offset!(task_pid)), flags);
     born(child, flags);
     0
 }

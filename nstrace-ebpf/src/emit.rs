@@ -21,6 +21,15 @@ static SEQ: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(hook::COUNT as u32, 0);
 
+/// `debug!` of aya-log in objects built with the `log` feature, nothing in shipped ones.
+macro_rules! debug {
+    ($ctx:expr, $($format:tt)+) => {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!($ctx, $($format)+);
+    };
+}
+pub(crate) use debug;
+
 /// Reserves a record and writes its header. None: the ring is full, and the loss is counted.
 #[inline(always)]
 pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {

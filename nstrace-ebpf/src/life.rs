@@ -5,7 +5,7 @@ use nstrace_common::record::{TaskState, hook, kind};
 
 use crate::{
     config::offset,
-    emit::reserve,
+    emit::{debug, reserve},
     kernel_memory::{Kptr, load_u32},
     slots::{all_initial, write_task_slots},
     task::{is_self, write_task},
@@ -24,6 +24,7 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> u32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
+    debug!(&ctx, "sched_process_exit {}", load_u32(task, offset!(task_pid)));
     state(task, kind::EXIT, hook::SCHED_PROCESS_EXIT, 0);
     0
 }

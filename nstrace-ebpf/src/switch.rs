@@ -8,7 +8,7 @@ use nstrace_common::record::{Transition, hook, kind};
 
 use crate::{
     config::offset,
-    emit::reserve,
+    emit::{debug, reserve},
     kernel_memory::{Kptr, load_ptr},
     namespace::describe_changed,
     slots::{write_slots, write_task_slots},
@@ -18,12 +18,14 @@ use crate::{
 
 #[fentry(function = "switch_task_namespaces")]
 pub fn fentry_switch_task_namespaces(ctx: FEntryContext) -> u32 {
+    debug!(&ctx, "fentry switch_task_namespaces");
     switched(ctx.arg(0), ctx.arg(1));
     0
 }
 
 #[kprobe]
 pub fn kprobe_switch_task_namespaces(ctx: ProbeContext) -> u32 {
+    debug!(&ctx, "kprobe switch_task_namespaces");
     switched(ctx.arg::<u64>(0).unwrap_or(0) as Kptr, ctx.arg::<u64>(1).unwrap_or(0) as Kptr);
     0
 }

@@ -11,6 +11,7 @@ use std::{
 use nstrace::{
     cli::{
         exit::Failure,
+        output::Sink,
         selection::Selection,
         shutdown::Shutdown,
         stream::{End, Limits, Model, Summary, run_stream},
@@ -79,6 +80,13 @@ struct Writes {
     writes: Vec<Vec<u8>>,
     /// Fails with this from this write on.
     fails: Option<(usize, io::ErrorKind)>,
+    gone: bool,
+}
+
+impl Sink for Writes {
+    fn is_gone(&self) -> bool {
+        self.gone
+    }
 }
 
 impl Write for Writes {
@@ -162,6 +170,26 @@ fn a_reader_that_leaves_is_no_error_message() {
         assert!(matches!(result, Err(Failure::OutputGone)), "{result:?}");
         assert_eq!(out.writes.len(), lines);
     }
+}
+
+#[test]
+fn a_reader_that_leaves_a_quiet_stream_ends_it() {
+    let mut source = Script { ends: false, ..Script::new(&[&[3]]) };
+    let mut out = Writes { gone: true, ..Writes::default() };
+    let result = stream(&mut source, &Selection::default(), Limits::default(), &mut out);
+    assert!(matches!(result, Err(Failure::OutputGone)), "{result:?}");
+    assert_eq!(seqs(&out), [3]);
+
+    // Quiet is also where a filter hides everything.
+    let filter = Filter::parse("EVENT == 'created'", &CHANGE_FIELDS).ok();
+    let result = stream(
+        &mut Script::new(&[&[3], &[6], &[3]]),
+        &Selection { filter, ..Selection::default() },
+        Limits::default(),
+        &mut out,
+    );
+    assert!(matches!(result, Err(Failure::OutputGone)), "{result:?}");
+    assert_eq!(seqs(&out), [3, 3]);
 }
 
 #[test]

@@ -1,11 +1,18 @@
 //! Standard output: a line a write, so that readers never see half of one, and clear answers about how it failed.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, fstat},
     io::Errno,
 };
+
+/// Where a stream's lines go.
+pub trait Sink: Write {
+    /// True when nobody will ever read what is written: found without writing, so that a quiet stream ends too.
+    fn is_gone(&self) -> bool;
+}
 
 /// Unbuffered standard output.
 ///
@@ -14,15 +21,17 @@ use rustix::{
 #[derive(Debug)]
 pub struct Stdout {
     stdout: io::Stdout,
-    /// Asked at the start: a terminal that has gone does not answer any more.
-    is_terminal: bool,
 }
 
 impl Stdout {
-    #[expect(clippy::new_without_default, reason = "it asks the system")]
+    #[expect(clippy::new_without_default, reason = "there is one standard output, no default of many")]
     pub fn new() -> Self {
-        let stdout = io::stdout();
-        Self { is_terminal: stdout.is_terminal(), stdout }
+        Self { stdout: io::stdout() }
+    }
+
+    /// EIO of a device is a terminal that hung up (it does not even answer isatty(3) any more); of a file, a broken disk.
+    fn is_device(&self) -> bool {
+        fstat(&self.stdout).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice)
     }
 
     /// Writes a document.
@@ -34,6 +43,15 @@ impl Stdout {
     }
 }
 
+impl Sink for Stdout {
+    fn is_gone(&self) -> bool {
+        let mut stdout = [PollFd::new(&self.stdout, PollFlags::empty())];
+        // A pipe without readers is in error, a terminal that went away hangs up; files are neither.
+        poll(&mut stdout, Some(&Timespec::default())).is_ok()
+            && stdout[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+}
+
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
@@ -42,7 +60,7 @@ impl Write for Stdout {
                 Err(Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&self.stdout, PollFlags::OUT)], None)?;
                 }
-                Err(Errno::IO) if self.is_terminal => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(Errno::IO) if self.is_device() => return Err(io::ErrorKind::BrokenPipe.into()),
                 result => return Ok(result?),
             }
         }

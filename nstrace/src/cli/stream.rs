@@ -2,11 +2,10 @@
 
 use std::{
     fmt,
-    io::Write,
     time::{Duration, Instant},
 };
 
-use super::{exit::Failure, selection::Selection, shutdown::Shutdown};
+use super::{exit::Failure, output::Sink, selection::Selection, shutdown::Shutdown};
 use crate::{
     event::Stamped,
     model::{Change, What},
@@ -78,7 +77,7 @@ pub fn run_stream(
     heading: bool,
     limits: Limits,
     shutdown: &Shutdown,
-    out: &mut dyn Write,
+    out: &mut dyn Sink,
 ) -> Result<Summary, Failure> {
     let summary = Summary { events: 0, lost: 0, findings: 0, end: End::Limit };
     let mut stream = Stream {
@@ -89,6 +88,7 @@ pub fn run_stream(
         count: limits.count,
         out,
         summary,
+        written: 0,
         changes: Vec::new(),
         line: Vec::new(),
     };
@@ -104,8 +104,12 @@ pub fn run_stream(
         match source.next(left.map_or(WAIT, |left| left.min(WAIT)))? {
             None => return Ok(Summary { end: End::Source, ..stream.summary }),
             Some(events) => {
+                let written = stream.written;
                 if stream.take(source, &events)? == Reached::Limit {
                     return Ok(stream.summary);
+                }
+                if stream.written == written && stream.out.is_gone() {
+                    return Err(Failure::OutputGone);
                 }
             }
         }
@@ -125,8 +129,10 @@ struct Stream<'a> {
     /// Still to be printed.
     heading: bool,
     count: Option<u64>,
-    out: &'a mut dyn Write,
+    out: &'a mut dyn Sink,
     summary: Summary,
+    /// Lines of changes, those of the start-up snapshot included.
+    written: u64,
     /// Reused.
     changes: Vec<Change>,
     /// Reused.
@@ -185,6 +191,7 @@ impl Stream<'_> {
         self.line.clear();
         self.view.line(change, &mut self.line);
         self.out.write_all(&self.line)?;
+        self.written += 1;
         if !matches!(change.what, What::Snapshot { .. }) {
             self.summary.events += 1;
         }

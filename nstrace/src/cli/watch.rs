@@ -14,10 +14,15 @@ use super::{
     stream::{Limits, Model, run_stream},
 };
 use crate::{
+    container,
     filter::{CHANGE_FIELDS, Filter},
-    kernel::report::{AttachMode, Report},
+    kernel::{
+        self,
+        report::{AttachMode, Report},
+    },
+    model::World,
     ns::NsType,
-    source::Source,
+    source::{self, Source},
     view::{View, columns::Column, text::TextView},
 };
 
@@ -148,8 +153,8 @@ struct Live {
     report: Report,
 }
 
-// LEAD: fill in. Attach everything, then hand over `source::Live`, `World::new(..)` (with `impl Model for World` in
-// model/) and the report of the plan in use.
-fn open_live_source(_attach: Option<AttachMode>, _ring_size: u32) -> anyhow::Result<Live> {
-    anyhow::bail!("cannot watch: this build has no live source: build one that has")
+fn open_live_source(attach: Option<AttachMode>, ring_size: u32) -> anyhow::Result<Live> {
+    let source = source::Live::open(&kernel::Options { attach, ring_bytes: Some(ring_size) })?;
+    let report = source.report().clone();
+    Ok(Live { source: Box::new(source), world: Box::new(World::new(container::from_cgroup_path)), report })
 }

@@ -4,6 +4,7 @@ mod attach;
 pub mod btf;
 pub mod btf_reduce;
 mod counters;
+mod debug_log;
 mod environment;
 pub mod facts;
 pub mod layout;

@@ -7,6 +7,7 @@ use zerocopy::IntoBytes;
 use super::{
     attach::{attach, unload},
     counters::Counters,
+    debug_log,
     environment::{Environment, config},
     facts::Hook,
     layout::resolve,
@@ -58,6 +59,7 @@ pub fn start(options: &Options, handles: Result<(), String>) -> anyhow::Result<T
     raise_memlock();
     let mut ebpf = load(&environment, options, &resolved.layout, own_btf, &btf)?;
 
+    debug_log::start(&mut ebpf);
     let mut attached: Vec<Hook> = Vec::new();
     let mut refusals = Vec::new();
     // Every refusal makes a new plan without that hook, until a plan holds.
