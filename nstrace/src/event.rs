@@ -21,11 +21,18 @@ impl TaskKey {
     /// Nanoseconds of one `USER_HZ` tick, the resolution of `/proc/PID/stat`.
     pub const TICK_NS: u64 = 10_000_000;
 
-    /// True when both name the same task, one of them possibly known only to a clock tick.
+    /// True when both name the same task, one of them possibly known only to a clock tick. Two exact keys are compared
+    /// exactly: with clone3's `set_tid` a PID can be used again within a tick.
     pub fn same_task(self, other: Self) -> bool {
         self.tid == other.tid
             && (self.start_boottime == other.start_boottime
-                || self.start_boottime / Self::TICK_NS == other.start_boottime / Self::TICK_NS)
+                || ((self.is_to_the_tick() || other.is_to_the_tick())
+                    && self.start_boottime / Self::TICK_NS == other.start_boottime / Self::TICK_NS))
+    }
+
+    /// The start time came from `/proc/PID/stat`: whole ticks (an exact one is that round once in ten million times).
+    pub fn is_to_the_tick(self) -> bool {
+        self.start_boottime.is_multiple_of(Self::TICK_NS)
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod container;
 pub mod discover;
+pub mod decode;
 pub mod event;
 pub mod filter;
 pub mod kernel;

@@ -20,8 +20,9 @@ use crate::{
         self,
         report::{AttachMode, Report},
     },
-    model::World,
-    ns::NsType,
+    event::Stamped,
+    model::{Change, World},
+    ns::{NsName, NsType},
     source::{self, Source},
     view::{View, columns::Column, text::TextView},
 };
@@ -157,4 +158,14 @@ fn open_live_source(attach: Option<AttachMode>, ring_size: u32) -> anyhow::Resul
     let source = source::Live::open(&kernel::Options { attach, ring_bytes: Some(ring_size) })?;
     let report = source.report().clone();
     Ok(Live { source: Box::new(source), world: Box::new(World::new(container::from_cgroup_path)), report })
+}
+
+impl Model for World {
+    fn apply(&mut self, event: &Stamped, changes: &mut Vec<Change>) {
+        Self::apply(self, event, changes);
+    }
+
+    fn take_suspects(&mut self) -> Vec<NsName> {
+        Self::take_suspects(self)
+    }
 }

@@ -77,7 +77,7 @@ impl Live {
 
     fn start(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
         events.push(self.clock_event());
-        events.push(snapshot::initial(&self.proc).context("cannot read the initial namespaces")?);
+        events.push(snapshot::initial(&self.proc, None).context("cannot read the initial namespaces")?);
         self.census(events)?;
         self.started = true;
         Ok(())

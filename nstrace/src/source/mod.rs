@@ -1,13 +1,13 @@
 //! Where events come from: the live kernel or a recording. Nothing right of here knows which.
 
 mod endings;
-//mod live;
+mod live;
 mod losses;
 mod places;
 
 use std::time::Duration;
 
-//pub use live::Live;
+pub use live::Live;
 
 use crate::{event::Stamped, ns::NsName};
 

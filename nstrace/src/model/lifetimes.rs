@@ -1,0 +1,246 @@
+//! Birth and death of namespaces: which generation of an inode number a name means, what publishes one, what ends it.
+
+use super::{
+    Cause, Change, What, World,
+    namespaces::{Creation, Lookup, Release},
+    sets::NsIndex,
+};
+use crate::{
+    event::{Call, NsFacts, Stamp, TaskInfo, Via},
+    ns::{NsName, NsType},
+};
+
+/// The call that made a namespace, if it is a new one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Maker<'a> {
+    /// The caller: the parent, for clone.
+    pub task: &'a TaskInfo,
+    pub call: &'a Call,
+}
+
+impl Maker<'_> {
+    fn creation(&self, stamp: Stamp) -> Box<Creation> {
+        Box::new(Creation::new(stamp.boot_ns, self.call.via, self.call.flags, self.task))
+    }
+}
+
+impl World {
+    /// The namespace that `name` means at `stamp`. One that was not known is published: by `maker`, the call that made
+    /// it if it is new, or else by an unknown call.
+    ///
+    /// None for a name that contradicts what is certain (the number of an initial namespace under another type).
+    pub(super) fn resolve(
+        &mut self,
+        stamp: Stamp,
+        name: NsName,
+        maker: Option<&Maker<'_>>,
+        out: &mut Vec<Change>,
+    ) -> Option<NsIndex> {
+        match self.namespaces.lookup(name) {
+            Lookup::Absent => {}
+            Lookup::Other(ns) if self.namespaces.get(ns).initial => return None,
+            Lookup::Other(ns) => self.displace(stamp, ns, out),
+            Lookup::Live { ns, by_id } => {
+                let known = self.namespaces.get(ns);
+                // The kernel has just made a namespace of this number. One that was seen before, and whose origin is
+                // known, is another one, whose end was lost. One of unknown origin is this one: another task's record
+                // (it joined through /proc) came before that of the maker.
+                let is_older = known.first_seen < stamp.boot_ns && (known.snapshot || known.creation.is_some());
+                if maker.is_none() || by_id || known.initial || !is_older {
+                    self.recognise(stamp, ns, name, maker);
+                    return Some(ns);
+                }
+                self.displace(stamp, ns, out);
+            }
+        }
+        Some(self.publish(stamp, name, maker, out))
+    }
+
+    /// A name means this namespace: it may tell more about it.
+    fn recognise(&mut self, stamp: Stamp, ns: NsIndex, name: NsName, maker: Option<&Maker<'_>>) {
+        let silent = self.log.silent;
+        let announced = self.namespaces.announced(name).copied();
+        let known = self.namespaces.get_mut(ns);
+        if known.initial {
+            known.name.id = known.name.id.or(name.id);
+            return;
+        }
+        if let Some(maker) = maker
+            && known.creation.is_none()
+        {
+            known.creation = Some(maker.creation(stamp));
+        }
+        if silent {
+            known.first_seen = known.first_seen.min(stamp.boot_ns);
+        }
+        known.name.id = known.name.id.or(name.id);
+        if known.facts.is_none() {
+            known.facts = announced.map(Box::new);
+        }
+    }
+
+    fn publish(&mut self, stamp: Stamp, name: NsName, maker: Option<&Maker<'_>>, out: &mut Vec<Change>) -> NsIndex {
+        let ns = self.namespaces.add(name, stamp.boot_ns, false, self.log.silent);
+        let entry = self.namespaces.get_mut(ns);
+        entry.creation = maker.map(|m| m.creation(stamp));
+        let what = What::Created { ns: entry.seen(), owner: entry.owner(), parent: entry.parent() };
+        let cause = maker.map_or(Cause::UNKNOWN, |m| m.call.into());
+        self.suspect(ns);
+        self.log.write(out, stamp, what, maker.map(|m| m.task), Some(cause));
+        ns
+    }
+
+    /// A call seen late: what it made is known already (from a visit of the snapshot), by whom is new.
+    pub(super) fn note_birth(&mut self, stamp: Stamp, name: NsName, maker: &Maker<'_>) {
+        if let Some(ns) = self.namespaces.find(name) {
+            let known = self.namespaces.get_mut(ns);
+            if !known.initial && known.creation.is_none() && known.first_seen >= stamp.boot_ns {
+                known.creation = Some(maker.creation(stamp));
+            }
+        }
+    }
+
+    /// The kernel described a namespace that a record is about to show.
+    pub(super) fn announced(&mut self, stamp: Stamp, facts: &NsFacts) {
+        if let Some(ns) = self.namespaces.find(facts.ns) {
+            let known = self.namespaces.get_mut(ns);
+            if known.facts.as_deref() == Some(facts) || known.initial {
+                return;
+            }
+            // Of a namespace known by number only this may yet be the next generation: then the facts are wanted again.
+            if known.facts.is_none() {
+                known.facts = Some(Box::new(*facts));
+            }
+        }
+        self.namespaces.announce(*facts, stamp.boot_ns);
+    }
+
+    /// One of the namespaces that every boot begins with.
+    pub(super) fn initial_namespace(&mut self, stamp: Stamp, name: NsName, out: &mut Vec<Change>) -> NsIndex {
+        match self.namespaces.lookup(name) {
+            Lookup::Live { ns, .. } => {
+                let known = self.namespaces.get_mut(ns);
+                (known.initial, known.first_seen) = (true, 0);
+                known.name.id = known.name.id.or(name.id);
+                return ns;
+            }
+            Lookup::Other(ns) => self.displace(stamp, ns, out),
+            Lookup::Absent => {}
+        }
+        self.namespaces.add(name, 0, true, true)
+    }
+
+    /// The kernel gave a number back (`proc_free_inum`), or `source` found out that it must have.
+    pub(super) fn freed(
+        &mut self,
+        stamp: Stamp,
+        inum: u32,
+        id: Option<u64>,
+        ns_type: Option<NsType>,
+        out: &mut Vec<Change>,
+    ) {
+        self.namespaces.withdraw(inum, stamp.boot_ns);
+        let Some(ns) = self.namespaces.by_inum(inum) else { return };
+        let known = self.namespaces.get(ns);
+        let other_id = known.name.id.zip(id).is_some_and(|(a, b)| a != b);
+        if known.initial || other_id || stamp.boot_ns < known.first_seen {
+            return;
+        }
+        // Of another type: the end of the one that is known was lost, but so it ended.
+        let lost = ns_type.is_some_and(|t| t != known.name.ns_type);
+        let name = known.name;
+        // Tasks that were seen in it later are in the next generation, made while a snapshot went round.
+        let (inside, next): (Vec<u32>, Vec<u32>) = self
+            .tasks_with(ns)
+            .into_iter()
+            .partition(|&tid| self.tasks.get(tid).is_none_or(|known| known.boot_ns <= stamp.boot_ns));
+        let next_seen = next.iter().filter_map(|&tid| self.tasks.get(tid)).map(|known| known.boot_ns).min();
+        let moved = self.take_out(stamp, &next, ns, out);
+        self.take_out(stamp, &inside, ns, out);
+        self.retire(stamp, ns, lost || !inside.is_empty(), out);
+        if let Some(next_seen) = next_seen {
+            let successor = self.publish(stamp, NsName { id: None, ..name }, None, out);
+            self.namespaces.get_mut(successor).first_seen = next_seen;
+            self.put_back(stamp, moved, ns, successor, out);
+        }
+    }
+
+    /// The number of a namespace stands for another one now: its end, and that of its members, was lost.
+    fn displace(&mut self, stamp: Stamp, ns: NsIndex, out: &mut Vec<Change>) {
+        let inside = self.tasks_with(ns);
+        self.take_out(stamp, &inside, ns, out);
+        self.retire(stamp, ns, !inside.is_empty(), out);
+    }
+
+    /// The tasks that refer to it, by tid. Walks over all tasks: only for what was lost.
+    fn tasks_with(&self, ns: NsIndex) -> Vec<u32> {
+        if self.namespaces.get(ns).sets == 0 {
+            return Vec::new();
+        }
+        let mut tids: Vec<u32> = self
+            .tasks
+            .iter()
+            .filter(|known| self.sets.get(known.set).slots.contains(&ns))
+            .map(|known| known.task.key().tid)
+            .collect();
+        tids.sort_unstable();
+        tids
+    }
+
+    /// Forgets a namespace that no task refers to. `lost`: nobody knows how it ended.
+    pub(super) fn retire(&mut self, stamp: Stamp, ns: NsIndex, lost: bool, out: &mut Vec<Change>) {
+        let known = self.namespaces.get_mut(ns);
+        let lifetime_ns = known.creation.as_ref().map(|c| stamp.boot_ns.saturating_sub(c.boot_ns));
+        let what = What::Destroyed { ns: known.seen(), lifetime_ns };
+        let release = known.release.take().filter(|_| !lost);
+        let held = [known.owner(), known.parent()];
+        let (task, cause) = match &release {
+            Some(r) => (r.task.as_ref().map(super::tasks::CompactTask::info), r.cause()),
+            None => (None, Cause::UNKNOWN),
+        };
+        self.log.write(out, stamp, what, task.as_ref(), Some(cause));
+        self.namespaces.remove(ns);
+        // It held its owner and its parent.
+        for name in held.into_iter().flatten() {
+            if let Some(ns) = self.namespaces.find(name) {
+                self.released(ns, task.as_ref(), cause);
+            }
+        }
+    }
+
+    /// A reference was let go, by `task` if that is known. The last of these is what ended the namespace.
+    pub(super) fn released(&mut self, ns: NsIndex, task: Option<&TaskInfo>, cause: Cause) {
+        let known = self.namespaces.get_mut(ns);
+        if !known.initial {
+            known.release = Some(Box::new(Release { task: task.map(Into::into), via: cause.via, flags: cause.flags }));
+            self.suspect(ns);
+        }
+    }
+
+    /// Its end may come without a record ([`World::take_suspects`]).
+    fn suspect(&mut self, ns: NsIndex) {
+        let known = self.namespaces.get(ns);
+        if known.nprocs > 0 || known.initial {
+            return;
+        }
+        if self.suspects.len() >= 2 * self.namespaces.len() + 64 {
+            // Nobody asks for them (the kernel tells by itself), or not often.
+            let namespaces = &self.namespaces;
+            self.suspects.sort_unstable();
+            self.suspects.dedup();
+            self.suspects.retain(|&key| namespaces.by_key(key).is_some());
+        }
+        self.suspects.push(self.namespaces.get(ns).key);
+    }
+}
+
+impl Release {
+    fn cause(&self) -> Cause {
+        Cause { flags: self.flags, ..Cause::by(self.via) }
+    }
+}
+
+/// Which of the ways to make a task or to move one make namespaces by their flags. The flags of setns(2) only look alike.
+pub(super) const fn makes_namespaces(via: Via) -> bool {
+    matches!(via, Via::Clone | Via::Clone3 | Via::Unshare)
+}
