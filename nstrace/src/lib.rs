@@ -4,8 +4,8 @@
 
 pub mod cli;
 pub mod container;
-pub mod discover;
 pub mod decode;
+pub mod discover;
 pub mod event;
 pub mod filter;
 pub mod kernel;

@@ -6,11 +6,7 @@ use super::{
     output::Stdout,
 };
 use crate::{
-    discover::{Proc, liveness::NsHandles},
-    kernel::{
-        self,
-        report::{AttachMode, Report},
-    },
+    kernel, source,
     view::doctor::{self, DoctorView},
 };
 
@@ -37,7 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let report = read_report(args.attach.mode());
+    let report = source::doctor(&kernel::Options { attach: args.attach.mode(), ring_bytes: None });
     let text = if args.json {
         doctor::json(&report)
     } else {
@@ -45,10 +41,4 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     };
     out.text(text.as_bytes())?;
     Ok(report.missing_line().map_or(Outcome::Complete, Outcome::Partial))
-}
-
-/// Checks, attaches as `watch` would, looks, and detaches again.
-fn read_report(attach: Option<AttachMode>) -> Report {
-    let handles = NsHandles::probe(&Proc::default()).map(|_| ()).map_err(|error| error.to_string());
-    kernel::doctor(&kernel::Options { attach, ring_bytes: None }, handles)
 }

@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     container,
+    event::Stamped,
     filter::{CHANGE_FIELDS, Filter},
     kernel::{
         self,
         report::{AttachMode, Report},
     },
-    event::Stamped,
     model::{Change, World},
     ns::{NsName, NsType},
     source::{self, Source},

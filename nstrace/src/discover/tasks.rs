@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use nstrace_common::task::PF_EXITING;
+use nstrace_common::task::{PF_EXITING, PF_KTHREAD};
 use rustix::fd::OwnedFd;
 
 use crate::{
@@ -113,12 +113,25 @@ impl Proc {
         Ok(Placement::parse(&text))
     }
 
-    /// The slots of process 1: the initial namespaces of this boot, when the tree shows the initial pid namespace.
+    /// The initial namespaces of this boot, when the tree shows the initial pid namespace: those of kthreadd (process 2),
+    /// which a security module may leave readable when it protects process 1, else those of process 1.
     pub fn initial_slots(&self) -> Result<SlotSet, ReadError> {
-        let init = open_dir(self.open()?, "1")?;
+        let root = self.open()?;
+        if let Ok(kthreadd) = open_dir(&root, "2")
+            && is_kernel_thread(&kthreadd)
+            && let (slots, false) = read_slots(kthreadd.as_fd())
+        {
+            return Ok(slots);
+        }
+        let init = open_dir(&root, "1")?;
         let (slots, denied) = read_slots(init.as_fd());
         if denied { Err(ReadError::Denied) } else { Ok(slots) }
     }
+}
+
+fn is_kernel_thread(task: &OwnedFd) -> bool {
+    let mut text = Vec::new();
+    read_file(task, c"stat", &mut text).is_ok() && Stat::parse(&text).is_some_and(|stat| stat.flags & PF_KTHREAD != 0)
 }
 
 /// Buffers that live for one scan.

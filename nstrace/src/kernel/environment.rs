@@ -1,6 +1,6 @@
 //! What the machine allows before anything is attached: BTF, privileges, lockdown, tracefs.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use nstrace_common::{layout::Config, slots::TYPES};
 
@@ -10,7 +10,6 @@ use super::{
     plan::Offer,
     report::Check,
 };
-use crate::ns::NsType;
 
 /// Where syscall tracepoints live.
 const TRACEFS: &str = "/sys/kernel/tracing";
@@ -161,27 +160,14 @@ fn kprobes() -> Result<String, String> {
     }
 }
 
-/// Numbers of the initial namespaces, from `/proc/1/ns`; 0 where unreadable.
-pub fn initial_namespaces() -> [u32; TYPES] {
-    let mut found = HashMap::new();
-    for t in NsType::ALL {
-        if let Ok(link) = fs::read_link(format!("/proc/1/ns/{t}")) {
-            let text = link.to_string_lossy().into_owned();
-            let number = text.rsplit_once('[').and_then(|(_, n)| n.trim_end_matches(']').parse().ok());
-            found.insert(t.index(), number.unwrap_or(0));
-        }
-    }
-    std::array::from_fn(|t| found.get(&t).copied().unwrap_or(0))
-}
-
 /// The programs' configuration on this machine.
-pub fn config(typed: bool, btf: &Btf) -> Config {
+pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
     Config {
         self_tgid: std::process::id(),
         typed: u32::from(typed),
         // The helper came with 5.15; its BTF id list function did too.
         pt_regs_helper: u32::from(btf.has_function("bpf_task_pt_regs")),
-        initial: initial_namespaces(),
+        initial,
         reserved: 0,
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use aya::{Ebpf, EbpfLoader, maps::RingBuf};
+use nstrace_common::slots::TYPES;
 use zerocopy::IntoBytes;
 
 use super::{
@@ -27,6 +28,15 @@ pub struct Options {
     pub ring_bytes: Option<u32>,
 }
 
+/// What only `/proc` and nsfs tell, found out before attaching.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Inode numbers of the initial namespaces, by [`crate::ns::NsType::index`]; 0 = unknown, then tasks in it are reported.
+    pub initial: [u32; TYPES],
+    /// Whether nsfs file handles can be opened, or why not.
+    pub handles: Result<(), String>,
+}
+
 /// Running programs. Dropping it detaches everything.
 #[expect(missing_debug_implementations, reason = "aya's map types have none")]
 pub struct Tracer {
@@ -40,9 +50,7 @@ pub struct Tracer {
 }
 
 /// Attaches and starts; fails with one sentence and its remedy.
-///
-/// `handles`: whether nsfs file handles can be opened here, or why not.
-pub fn start(options: &Options, handles: Result<(), String>) -> anyhow::Result<Tracer> {
+pub fn start(options: &Options, surroundings: &Surroundings) -> anyhow::Result<Tracer> {
     let environment = Environment::inspect();
     let Ok(own_btf) = &environment.btf else {
         bail!("{}", environment.btf.expect_err("checked"));
@@ -53,11 +61,11 @@ pub fn start(options: &Options, handles: Result<(), String>) -> anyhow::Result<T
     let btf = aya::Btf::from_sys_fs().context("/sys/kernel/btf/vmlinux")?;
     let resolved = resolve(own_btf);
     let mut offer = environment.offer();
-    if let Err(reason) = handles {
-        offer.unusable.insert("nsfs handle", reason);
+    if let Err(reason) = &surroundings.handles {
+        offer.unusable.insert("nsfs handle", reason.clone());
     }
     raise_memlock();
-    let mut ebpf = load(&environment, options, &resolved.layout, own_btf, &btf)?;
+    let mut ebpf = load(&environment, options, &resolved.layout, own_btf, &btf, surroundings.initial)?;
 
     debug_log::start(&mut ebpf);
     let mut attached: Vec<Hook> = Vec::new();
@@ -103,8 +111,8 @@ impl Tracer {
 }
 
 /// The report alone: attaches, looks, detaches.
-pub fn doctor(options: &Options, handles: Result<(), String>) -> Report {
-    match start(options, handles) {
+pub fn doctor(options: &Options, surroundings: &Surroundings) -> Report {
+    match start(options, surroundings) {
         Ok(tracer) => tracer.report,
         Err(error) => {
             let environment = Environment::inspect();
@@ -138,6 +146,7 @@ fn load(
     layout: &nstrace_common::layout::Layout,
     own_btf: &super::btf::Btf,
     btf: &aya::Btf,
+    initial: [u32; TYPES],
 ) -> anyhow::Result<Ebpf> {
     let Some(object) = object::embedded() else {
         bail!(
@@ -148,7 +157,7 @@ fn load(
     // that way on any kernel.
     let typed = environment.lockdown.as_deref() == Some("confidentiality")
         || std::env::var_os("NSTRACE_TYPED_LOADS").is_some_and(|v| v == "1");
-    let config = config(typed, own_btf);
+    let config = config(typed, own_btf, initial);
     let mut loader = EbpfLoader::new();
     loader.btf(Some(btf)).override_global("LAYOUT", layout.as_bytes(), true).override_global(
         "CONFIG",

@@ -4,18 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::{
-    Source,
-    endings::Endings,
-    losses::Losses,
-    places::Places,
-};
+use super::{Source, endings::Endings, losses::Losses, places::Places};
 use crate::{
     decode::decode,
     discover::{Missed, Proc, clock, liveness::NsHandles, snapshot},
     event::{Event, Stamp, Stamped},
-    kernel::{self, Tracer, report::Report},
-    ns::NsName,
+    kernel::{self, Surroundings, Tracer, report::Report},
+    ns::{NsName, NsType, Slot},
 };
 
 /// How often the clocks and the loss counters are looked at.
@@ -48,9 +43,9 @@ impl Live {
     /// One sentence with its remedy: no privileges, no BTF, no programs in this binary.
     pub fn open(options: &kernel::Options) -> anyhow::Result<Self> {
         let proc = Proc::default();
-        let handles = NsHandles::probe(&proc);
-        let tracer = kernel::start(options, handles.as_ref().map(|_| ()).map_err(ToString::to_string))?;
-        let endings = if tracer.polls_for_destruction() { handles.ok().map(Endings::new) } else { None };
+        let (surroundings, handles) = survey(&proc);
+        let tracer = kernel::start(options, &surroundings)?;
+        let endings = if tracer.polls_for_destruction() { handles.map(Endings::new) } else { None };
         Ok(Self {
             tracer,
             places: Places::find(&proc),
@@ -170,6 +165,20 @@ impl Source for Live {
         if let Some(endings) = &mut self.endings {
             endings.add(suspects);
         }
+    }
+}
+
+/// Attaches as [`Live::open`] would, looks, and detaches again.
+pub fn doctor(options: &kernel::Options) -> Report {
+    kernel::doctor(options, &survey(&Proc::default()).0)
+}
+
+fn survey(proc: &Proc) -> (Surroundings, Option<NsHandles>) {
+    let slots = proc.initial_slots().unwrap_or_default();
+    let initial = NsType::ALL.map(|t| slots.get(Slot::Member(t)).map_or(0, |ns| ns.inum));
+    match NsHandles::probe(proc) {
+        Ok(handles) => (Surroundings { initial, handles: Ok(()) }, Some(handles)),
+        Err(error) => (Surroundings { initial, handles: Err(error.to_string()) }, None),
     }
 }
 

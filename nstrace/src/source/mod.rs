@@ -7,7 +7,7 @@ mod places;
 
 use std::time::Duration;
 
-pub use live::Live;
+pub use live::{Live, doctor};
 
 use crate::{event::Stamped, ns::NsName};
 
