@@ -4,7 +4,7 @@ use std::{
     fs,
     path::Path,
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -26,11 +26,20 @@ pub fn one_at_a_time() -> MutexGuard<'static, ()> {
     LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What `nstrace doctor -J` says about this run's attach mode.
+/// What `nstrace doctor -J` says about this run's attach mode; asked once, for it takes as long as starting a watch.
 ///
 /// # Errors
 /// When it fails or prints something else.
-pub fn facts() -> anyhow::Result<Facts> {
+pub fn facts() -> anyhow::Result<&'static Facts> {
+    static FACTS: OnceLock<Facts> = OnceLock::new();
+    if let Some(facts) = FACTS.get() {
+        return Ok(facts);
+    }
+    let facts = ask_doctor()?;
+    Ok(FACTS.get_or_init(|| facts))
+}
+
+fn ask_doctor() -> anyhow::Result<Facts> {
     let mut command = Command::new(program::nstrace());
     let output = program::run(command.args(["doctor", "-J", "--attach", &program::attach()]), patience())?;
     let code = output.status.code();
@@ -96,11 +105,11 @@ fn watched(names: &[&str]) -> anyhow::Result<()> {
     let acted = start.elapsed();
     anyhow::ensure!(!book.expects.is_empty(), "the scenarios expect nothing");
     let deadline = Instant::now() + patience();
-    watch.wait_for(deadline, |lines| judge(&book, lines, &facts).missing.is_empty());
+    watch.wait_for(deadline, |lines| judge(&book, lines, facts).missing.is_empty());
     let matched = start.elapsed();
     let ended = watch.stop()?;
     keep(&names.join("-"), &deeds, &ended.lines)?;
-    let verdict = judge(&book, &ended.lines, &facts);
+    let verdict = judge(&book, &ended.lines, facts);
     for why in &book.skipped {
         note(&format!("not performed: {why}"));
     }
