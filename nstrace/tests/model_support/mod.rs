@@ -159,7 +159,7 @@ impl Toy {
             flags,
             level: u32::try_from(task.pids.len()).unwrap() - 1,
             pids,
-            reserved: 0,
+            former_tid: 0,
             comm: *b"toy\0\0\0\0\0\0\0\0\0\0\0\0\0",
         }
     }
