@@ -213,16 +213,17 @@ impl World {
         // It held its owner and its parent.
         for name in held.into_iter().flatten() {
             if let Some(ns) = self.namespaces.find(name) {
-                self.released(ns, task.as_ref(), cause);
+                self.released(stamp, ns, task.as_ref(), cause);
             }
         }
     }
 
     /// A reference was let go, by `task` if that is known. The last of these is what ended the namespace.
-    pub(super) fn released(&mut self, ns: NsIndex, task: Option<&TaskInfo>, cause: Cause) {
+    pub(super) fn released(&mut self, stamp: Stamp, ns: NsIndex, task: Option<&TaskInfo>, cause: Cause) {
         let known = self.namespaces.get_mut(ns);
-        if !known.initial {
-            known.release = Some(Box::new(Release { task: task.map(Into::into), via: cause.via, flags: cause.flags }));
+        if !known.initial && known.release.as_ref().is_none_or(|last| last.boot_ns <= stamp.boot_ns) {
+            let Cause { via, flags, .. } = cause;
+            known.release = Some(Box::new(Release { boot_ns: stamp.boot_ns, task: task.map(Into::into), via, flags }));
             self.suspect(ns);
         }
     }

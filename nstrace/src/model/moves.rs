@@ -197,11 +197,12 @@ impl World {
         let mut others: Vec<u32> = process.tids.iter().copied().filter(|&tid| tid != task.key.tid).collect();
         others.retain(|&tid| self.tasks.get(tid).is_some_and(|known| known.boot_ns <= stamp.boot_ns));
         others.sort_unstable();
-        if matches!(self.standing(stamp, task, out), Standing::Stale) {
-            return;
+        let standing = self.standing(stamp, task, out);
+        if self.tasks.get(task.key.tid).is_some_and(|known| !known.task.is(task)) {
+            return; // about an earlier process of this pid
         }
         let mut others = others.into_iter();
-        if self.tasks.get(task.key.tid).is_none()
+        if matches!(standing, Standing::Unknown | Standing::Initial)
             && let Some(caller) = others.next()
         {
             self.tasks.rename(caller, task, stamp.boot_ns);
@@ -465,7 +466,7 @@ impl World {
             if ns != NONE && !after.contains(&ns) {
                 let known = self.namespaces.get(ns);
                 if known.sets == 0 || (left & 1 << i != 0 && known.nprocs == 0) {
-                    self.released(ns, Some(task), causes[i].0);
+                    self.released(stamp, ns, Some(task), causes[i].0);
                 }
             }
         }

@@ -31,6 +31,7 @@ impl Creation {
 /// A reference to a namespace that was let go.
 #[derive(Clone, Debug)]
 pub(super) struct Release {
+    pub boot_ns: u64,
     pub task: Option<CompactTask>,
     pub via: Via,
     pub flags: u64,

@@ -120,7 +120,7 @@ impl World {
             known.pinned = false;
             let what = What::Unpinned { ns: known.seen() };
             self.log.write(out, stamp, what, None, Some(Cause::UNKNOWN));
-            self.released(ns, None, Cause::UNKNOWN);
+            self.released(stamp, ns, None, Cause::UNKNOWN);
         }
         // What is gone may have held its owner and its parent, so look again until nothing more is gone.
         loop {

@@ -3,6 +3,8 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test target and bench uses its part")]
 #![expect(clippy::unwrap_used, reason = "test support: a failing expectation is a broken toy")]
 
+pub mod stream;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use nstrace::{
