@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::{Source, endings::Endings, losses::Losses, places::Places};
+use super::{Source, endings::Endings, losses::Losses, order::Order, places::Places};
 use crate::{
     decode::decode,
     discover::{Missed, Proc, clock, liveness::NsHandles, snapshot},
     event::{Event, Stamp, Stamped},
-    kernel::{self, Surroundings, Tracer, report::Report},
+    kernel::{self, Drained, Surroundings, Tracer, report::Report},
     ns::{NsName, NsType, Slot},
 };
 
@@ -28,6 +28,9 @@ pub struct Live {
     places: Places,
     endings: Option<Endings>,
     losses: Losses,
+    order: Order,
+    /// Endings that were found wait for this sync of the ring.
+    ends_after: Option<u64>,
     anchor: clock::Anchor,
     housekeeping: Instant,
     /// The first events were handed out.
@@ -54,6 +57,8 @@ impl Live {
             proc,
             endings,
             losses: Losses::default(),
+            order: Order::default(),
+            ends_after: None,
             anchor: clock::Anchor::read(),
             housekeeping: Instant::now(),
             started: false,
@@ -141,21 +146,31 @@ impl Source for Live {
             return Ok(Some(events));
         }
         let wait = self.endings.as_ref().map_or(wait, |endings| endings.patience().min(wait));
-        let batch = self.tracer.ring.next(wait)?;
-        let quiet = batch.is_none();
-        if let Some(batch) = batch {
-            for record in batch.records() {
-                let stamped = decode(record)?;
-                self.losses.saw(stamped.stamp);
-                self.places.announce(&self.proc, &stamped, &mut events);
-                events.push(stamped);
+        let drained = self.tracer.ring.next(wait)?;
+        let quiet = drained.is_none();
+        match drained {
+            Some(Drained::Records(batch)) => {
+                for record in batch.records() {
+                    let mut stamped = decode(record)?;
+                    self.losses.saw(stamped.stamp);
+                    stamped.stamp = self.order.record(stamped.stamp);
+                    self.places.announce(&self.proc, &stamped, &mut events);
+                    events.push(stamped);
+                }
             }
+            Some(Drained::Until(number)) if self.ends_after == Some(number) => {
+                self.ends_after = None;
+                for (NsName { ns_type, inum, id }, boot_ns) in self.endings.iter_mut().flat_map(Endings::gone) {
+                    let stamp = self.order.record(Stamp { boot_ns, cpu: 0, seq: 0 });
+                    events.push(Stamped { stamp, event: Event::Freed { inum, id, ns_type: Some(ns_type) } });
+                }
+            }
+            Some(Drained::Until(_)) | None => {}
         }
         self.housekeeping(quiet, &mut events)?;
-        if let Some(endings) = &mut self.endings {
-            endings.look(|inum, id, ns_type| {
-                events.push(now(Event::Freed { inum, id: Some(id), ns_type: Some(ns_type) }));
-            });
+        // One round of questions at a time: a later one would have to wait for records that are newer still.
+        if self.ends_after.is_none() && self.endings.as_mut().is_some_and(Endings::look) {
+            self.ends_after = Some(self.tracer.ring.sync());
         }
         // While the ring is full of older records a census would be stale before it is applied, so it waits, but not for ever.
         if self.census_due.is_some_and(|since| quiet || since.elapsed() > CENSUS_PATIENCE) {

@@ -97,7 +97,7 @@ impl Stream {
             flags,
             level,
             pids,
-            reserved: 0,
+            former_tid: 0,
             comm: *b"worker/0\0\0\0\0\0\0\0\0",
         }
     }
