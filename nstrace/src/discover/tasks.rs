@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use nstrace_common::task::PF_EXITING;
+use nstrace_common::task::{PF_EXITING, PF_KTHREAD};
 use rustix::fd::OwnedFd;
 
 use crate::{
@@ -33,6 +33,9 @@ const NS_LINKS: [&CStr; nstrace_common::slots::SLOTS] = [
     c"ns/pid_for_children",
     c"ns/time_for_children",
 ];
+
+/// Process that starts all other kernel threads (kernel/kthread.c).
+const KTHREADD: u32 = 2;
 
 /// Distinct `cgroup` files remembered during a scan, so that tasks of one cgroup share one path.
 const PLACEMENTS: usize = 16_384;
@@ -113,12 +116,22 @@ impl Proc {
         Ok(Placement::parse(&text))
     }
 
-    /// The slots of process 1: the initial namespaces of this boot, when the tree shows the initial pid namespace.
+    /// The initial namespaces of this boot: those of kthreadd, which the kernel starts in them and which never leaves; or
+    /// of process 1 when process 2 is no kernel thread (the reader is in a pid namespace: then they are only the ones the
+    /// container began with).
     pub fn initial_slots(&self) -> Result<SlotSet, ReadError> {
-        let init = open_dir(self.open()?, "1")?;
-        let (slots, denied) = read_slots(init.as_fd());
+        let root = self.open()?;
+        let holder = if is_kernel_thread(&root, KTHREADD) { KTHREADD } else { 1 };
+        let (slots, denied) = read_slots(open_dir(&root, &holder.to_string())?.as_fd());
         if denied { Err(ReadError::Denied) } else { Ok(slots) }
     }
+}
+
+fn is_kernel_thread(root: &OwnedFd, tgid: u32) -> bool {
+    let mut text = Vec::new();
+    open_dir(root, &tgid.to_string())
+        .and_then(|dir| read_file(&dir, c"stat", &mut text))
+        .is_ok_and(|()| Stat::parse(&text).is_some_and(|stat| stat.flags & PF_KTHREAD != 0))
 }
 
 /// Buffers that live for one scan.

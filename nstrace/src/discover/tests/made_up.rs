@@ -232,6 +232,28 @@ fn the_mount_that_shows_most_is_taken() {
 }
 
 #[test]
+fn initial_namespaces_are_those_of_kthreadd() {
+    let fake = FakeProc::new();
+    for (tgid, shift) in [(1, 1), (2, 0)] {
+        for slot in Slot::ALL {
+            let link = format!("{}:[{}]", slot.ns_type(), inum(slot.ns_type(), shift));
+            fake.link(&format!("{tgid}/ns/{}", slot.proc_name()), link);
+        }
+    }
+    let net = |fake: &FakeProc| {
+        let slots = fake.proc().initial_slots().expect("readable");
+        slots.get(Slot::Member(NsType::Net)).map(|ns| ns.inum)
+    };
+    fake.file("2/stat", "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0\n");
+    assert_eq!(net(&fake), Some(inum(NsType::Net, 0)));
+    // In a container process 2 is anyone.
+    fake.file("2/stat", "2 (bash) S 0 0 0 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0\n");
+    assert_eq!(net(&fake), Some(inum(NsType::Net, 1)));
+    fake.remove("2");
+    assert_eq!(net(&fake), Some(inum(NsType::Net, 1)));
+}
+
+#[test]
 fn boot_ids() {
     let fake = FakeProc::new();
     fake.file("sys/kernel/random/boot_id", "7b0f3a52-3c43-4d0c-9d36-0a2a6a4d1b11\n");

@@ -109,7 +109,6 @@ fn a_subject_in_six_new_namespaces() {
         let seen = found.slots.get(slot).map(|ns| ns.to_string()).unwrap_or_default();
         assert_eq!(seen, subject.link(slot), "{}", slot.proc_name());
     }
-    assert_ne!(found.slots.get(Slot::Member(NsType::Time)), found.slots.get(Slot::ForChildren(NsType::Time)));
     assert_eq!((found.task.tgid, found.task.uid, found.task.euid), (subject.pid, 0, 0));
     assert_eq!(found.task.pids.as_slice()[0], subject.pid);
     assert_eq!(found.task.comm.as_bytes(), b"sh");
@@ -128,7 +127,11 @@ fn every_task_has_the_slots_that_readlink_shows() {
     let own = std::process::id();
     assert!(scan.tasks.iter().all(|t| t.task.tgid != own), "the reader is left out");
     assert!(scan.tasks.iter().any(|t| t.task.key.tid == 1));
-    assert_eq!(scan.missed.denied, 0);
+    if let Some(path) = &scan.missed.first_denied {
+        // A security module may shield some process even from root.
+        let refused = fs::read_link(format!("{path}/net")).map_err(|error| error.kind());
+        assert_eq!(refused, Err(std::io::ErrorKind::PermissionDenied), "{path}");
+    }
     assert_eq!(scan.missed.other, 0, "{:?}", scan.missed);
     let mut compared = 0;
     // Kernel threads change no namespaces while this runs.
@@ -179,7 +182,7 @@ fn descriptors_by_link_by_mount_and_by_path_only() {
     fs::write(&point, "").expect("a file to mount on");
     let script = format!(
         "exec 7</proc/self/ns/uts; mount --bind /proc/self/ns/net '{0}'; mount --bind /proc/self/ns/ipc '{0}x'\n\
-         exec 8<'{0}' 9<'{0}x' 6</dev/null; umount '{0}x'; ready",
+         exec 8<'{0}' 9<'{0}x' 6</dev/null; umount -l '{0}x'; ready",
         point.display()
     );
     fs::write(dir.path().join("a bx"), "").expect("a file to mount on");
@@ -312,4 +315,33 @@ fn a_snapshot_of_this_machine() {
     cgroups.sort_unstable();
     cgroups.dedup();
     assert_eq!(cgroups.len(), told, "each path once");
+}
+
+/// `cargo test --release -- --ignored --nocapture measure`: what the scans cost with 2,000 processes.
+#[test]
+#[ignore = "a measurement"]
+fn measure_two_thousand_processes() {
+    let mut sleepers: Vec<Child> =
+        (0..2000).map(|_| Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("sleep(1)")).collect();
+    let proc = Proc::default();
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        let tasks = proc.tasks().expect("/proc");
+        let scanned = start.elapsed();
+        let fds = proc.nsfs_fds().expect("/proc");
+        let listed = start.elapsed() - scanned;
+        let mounts = proc.nsfs_mounts().expect("/proc");
+        let mounted = start.elapsed() - scanned - listed;
+        eprintln!(
+            "{} tasks {scanned:?} ({:?} each), {} fds {listed:?}, {} mounts {mounted:?}",
+            tasks.tasks.len(),
+            scanned / u32::try_from(tasks.tasks.len()).expect("few"),
+            fds.holders.len(),
+            mounts.holders.len()
+        );
+    }
+    for sleeper in &mut sleepers {
+        sleeper.kill().expect("our child");
+        sleeper.wait().expect("our child");
+    }
 }
