@@ -148,6 +148,21 @@ fn every_task_has_the_slots_that_readlink_shows() {
 }
 
 #[test]
+fn without_privileges_what_is_refused_is_counted() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs an ordinary user");
+        return;
+    }
+    let scan = Proc::default().tasks().expect("/proc");
+    let init = find(&scan.tasks, 1);
+    assert_eq!(init.slots.iter().count(), 0, "the task is there, its slots are not");
+    assert!(scan.missed.denied > 0 && scan.missed.other == 0, "{:?}", scan.missed);
+    assert!(scan.missed.first_denied.is_some());
+    let fds = Proc::default().nsfs_fds().expect("/proc");
+    assert!(fds.missed.denied > 0);
+}
+
+#[test]
 fn pids_of_every_level() {
     if !is_root() {
         return;
