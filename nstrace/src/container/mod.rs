@@ -35,22 +35,30 @@ pub fn from_cgroup_path(path: &str) -> Option<Container> {
     let mut innermost: Option<Container> = None;
     let mut around: Option<Container> = None;
     let mut pod = None;
+    // The component before was a container.
+    let mut at_unit = false;
     let mut before = ["", ""];
     for name in path.split('/').filter(|name| !name.is_empty()) {
         if let Some(uid) = id::pod_uid(name) {
             pod = Some(uid);
         }
+        let below_unit = std::mem::take(&mut at_unit);
         match shape_of(name, before) {
             Shape::Container { runtime, id } => {
+                at_unit = true;
                 around = innermost.replace(Container { runtime, id, pod: pod.clone() });
             }
+            // A machine that systemd-nspawn started inside someone else's unit (`--keep-unit`) has no name but the unit's.
+            Shape::Payload { unit } if !below_unit => {
+                around = innermost.replace(Container { runtime: "nspawn", id: unit, pod: pod.clone() });
+            }
             // The supervisor lies below the unit of the container it watches.
-            Shape::Supervisor if innermost.as_ref().is_some_and(|c| c.runtime == "nspawn") => {
+            Shape::Supervisor if below_unit && innermost.as_ref().is_some_and(|c| c.runtime == "nspawn") => {
                 innermost = around.take();
             }
             // What a helper makes below itself is still the helper's.
             Shape::Helper => return innermost,
-            Shape::Supervisor | Shape::Other => {}
+            Shape::Supervisor | Shape::Payload { .. } | Shape::Other => {}
         }
         before = [before[1], name];
     }

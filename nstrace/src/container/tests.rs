@@ -112,6 +112,16 @@ const SHAPES: &[(&str, &str)] = &[
     ("/machine.slice/machine-lxc\\x2d2231\\x2dbox.scope", "lxc lxc-2231-box"),
     ("/machine/box.libvirt-lxc", "lxc box"),
     ("/machine/vm.libvirt-qemu", "-"),
+    ("/init.scope/payload", "nspawn init.scope"),
+    ("/init.scope/supervisor", "-"),
+    ("/system.slice/my\\x2dbox.service/payload/init.scope", "nspawn my-box.service"),
+    ("/system.slice/mybox.service/supervisor", "-"),
+    ("/machine.slice/machine-qemu\\x2d1\\x2dwin11.scope/supervisor", "-"),
+    ("/machine.slice/machine-deb12.scope/payload/system.slice/web.service/supervisor", "nspawn deb12"),
+    ("/payload", "-"),
+    ("/user.slice/payload", "-"),
+    ("/lxc.payload.outer/system.slice/mybox.service/payload", "nspawn mybox.service"),
+    ("/lxc.payload.outer/system.slice/mybox.service/supervisor", "lxc outer"),
     // LXC, LXD, Incus
     ("/lxc.payload.c1", "lxc c1"),
     ("/lxc.payload.c1/system.slice/ssh.service", "lxc c1"),
@@ -231,7 +241,7 @@ proptest! {
 
     #[test]
     fn what_is_below_a_container_belongs_to_it(below in prop::collection::vec("[a-z]{1,8}(\\.slice|\\.service)?", 0..5)) {
-        let below: Vec<String> = below.into_iter().filter(|name| name != "lxc" && name != "supervisor").collect();
+        let below: Vec<String> = below.into_iter().filter(|name| !["lxc", "supervisor", "payload"].contains(&name.as_str())).collect();
         let path = format!("/system.slice/docker-{A}.scope/{}", below.join("/"));
         prop_assert_eq!(from_cgroup_path(&path).map(|c| c.id), Some(A.to_owned()));
     }

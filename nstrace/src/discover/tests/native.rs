@@ -18,6 +18,7 @@ use crate::{
         Proc, ScannedTask,
         cgroup::CgroupTree,
         clock,
+        oci::OciState,
         snapshot::{self, Sources},
     },
     event::{Event, PinHolder, TaskKey},
@@ -359,4 +360,19 @@ fn measure_two_thousand_processes() {
         sleeper.kill().expect("our child");
         sleeper.wait().expect("our child");
     }
+}
+
+/// `-- --ignored --nocapture print_containers`: every cgroup of this machine that holds a task, and the container it is
+/// taken for.
+#[test]
+#[ignore = "a look at this machine"]
+fn print_containers() {
+    let oci = OciState::default();
+    let scan = Proc::default().tasks().expect("/proc");
+    let paths: std::collections::BTreeSet<_> = scan.tasks.iter().filter_map(|t| t.placement.path().cloned()).collect();
+    for path in paths {
+        let canonical = snapshot::canonical(Some(&oci), &path);
+        eprintln!("{path:?} {canonical:?} {:?}", crate::container::from_cgroup_path(&canonical));
+    }
+    eprintln!("{:?}", oci.list());
 }
