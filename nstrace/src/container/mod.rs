@@ -65,15 +65,20 @@ pub fn from_cgroup_path(path: &str) -> Option<Container> {
     innermost
 }
 
-/// Rewrites the component `id` that ends at byte `end` of `path` as the scope which the systemd driver of `runtime`
-/// (`runc`, `crun` or `containerd`) would have made. None when the path has no such component there.
+/// Rewrites the component `id` that ends at byte `end` of `path` as the scope that a systemd driver would have made, by its
+/// `prefix`: `runc`, `crun`, `containerd`, `libpod` (podman) or `crio`. None when there is no such component, or the result
+/// would not name a container.
 ///
 /// `with_runtime_unit("/user.slice/r1/init", 14, "runc")` is `/user.slice/runc-r1.scope/init`.
-pub fn with_runtime_unit(path: &str, end: usize, runtime: &str) -> Option<String> {
+pub fn with_runtime_unit(path: &str, end: usize, prefix: &str) -> Option<String> {
     let (head, tail) = path.split_at_checked(end)?;
     if !(tail.is_empty() || tail.starts_with('/')) {
         return None;
     }
     let (parent, id) = head.rsplit_once('/')?;
-    is_oci_id(id).then(|| format!("{parent}/{runtime}-{id}.scope{tail}"))
+    if !is_oci_id(id) {
+        return None;
+    }
+    let unit = format!("{prefix}-{id}.scope");
+    matches!(shape_of(&unit, ["", ""]), Shape::Container { .. }).then(|| format!("{parent}/{unit}{tail}"))
 }

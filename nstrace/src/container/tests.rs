@@ -205,6 +205,9 @@ fn a_plain_path_is_rewritten_only_at_a_component() {
     assert_eq!((container.runtime, container.id.as_str()), ("runc", "r1"));
     assert_eq!(with_runtime_unit("/c1", 3, "crun").as_deref(), Some("/crun-c1.scope"));
     assert_eq!(with_runtime_unit(path, 13, "runc"), None);
+    assert_eq!(with_runtime_unit(path, 14, "libpod"), None, "podman's ids are hexadecimal");
+    let podman = with_runtime_unit(&format!("/tester/{A}"), 8 + A.len(), "libpod").expect("an id of podman");
+    assert_eq!(from_cgroup_path(&podman).map(|c| c.runtime), Some("podman"));
     assert_eq!(with_runtime_unit(path, 99, "runc"), None);
     assert_eq!(with_runtime_unit("/user.slice/..", 14, "runc"), None);
 }

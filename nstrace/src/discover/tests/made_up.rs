@@ -282,6 +282,13 @@ fn plain_cgroups_of_runc_and_crun() {
         r#"{"cgroup_paths":{"":"/sys/fs/cgroup/user.slice/user-1000.slice/mine"}}"#,
     );
     write("user/1000/runc/other/exec.fifo", "");
+    let podman = format!("user/1001/crun/{ID}");
+    write(&format!("{podman}/config.json"), r#"{"annotations":{"io.container.manager":"libpod"}}"#);
+    write(
+        "runc/labelled/state.json",
+        r#"{"cgroup_paths":{"":"/sys/fs/cgroup/labelled"},"config":{"labels":["bundle=/b","io.container.manager=libpod"]}}"#,
+    );
+    write("crun/.cache/seccomp/x", "");
     let oci = OciState::at(run.path());
     for (path, expected) in [
         ("/user.slice/r1", Some("/user.slice/runc-r1.scope")),
@@ -298,6 +305,11 @@ fn plain_cgroups_of_runc_and_crun() {
         ("/user.slice/user-1000.slice/other/x", Some("/user.slice/user-1000.slice/runc-other.scope/x")),
         // A user's own directory says nothing about the rest of the machine.
         ("/other", None),
+        (&format!("/user.slice/user-1001.slice/{ID}"), Some(&format!("/user.slice/user-1001.slice/libpod-{ID}.scope"))),
+        (&format!("/user.slice/user-1002.slice/{ID}"), None),
+        // podman's ids are hexadecimal: what only says that it is podman's is not rewritten.
+        ("/labelled", None),
+        ("/.cache", None),
         ("/user.slice/user-1001.slice/other", None),
         ("/", None),
         ("", None),
@@ -307,19 +319,20 @@ fn plain_cgroups_of_runc_and_crun() {
     }
     let listed: Vec<_> =
         oci.list().into_iter().map(|c| format!("{} {} {}", c.runtime, c.id, c.cgroups.len())).collect();
-    assert_eq!(
-        listed,
-        [
-            "crun c1 1",
-            "crun system.slice 0",
-            "runc broken 0",
-            "runc fresh 0",
-            "runc mine 1",
-            "runc other 0",
-            "runc r1 1",
-            "runc v1 2"
-        ]
-    );
+    let podman = format!("crun {ID} 0");
+    let expected = [
+        podman.as_str(),
+        "crun c1 1",
+        "crun system.slice 0",
+        "runc broken 0",
+        "runc fresh 0",
+        "runc labelled 1",
+        "runc mine 1",
+        "runc other 0",
+        "runc r1 1",
+        "runc v1 2",
+    ];
+    assert_eq!(listed, expected);
 }
 
 #[test]

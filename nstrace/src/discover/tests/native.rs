@@ -292,6 +292,28 @@ fn cgroup_ids_and_paths_both_ways() {
 }
 
 #[test]
+fn a_user_is_believed_about_cgroups_that_were_given_to_it() {
+    if !is_root() {
+        return;
+    }
+    let (run, cgroups) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    fs::create_dir_all(run.path().join("user/1000/crun/rc1")).expect("folders");
+    for (parent, owner) in [("given", 1000), ("other", 1001), ("roots", 0)] {
+        let parent = cgroups.path().join(parent);
+        fs::create_dir_all(parent.join("rc1")).expect("folders");
+        std::os::unix::fs::chown(&parent, Some(owner), None).expect("root may");
+    }
+    let oci = OciState::at(run.path()).with_cgroups(cgroups.path());
+    assert_eq!(oci.canonical("/given/rc1").as_deref(), Some("/given/crun-rc1.scope"));
+    assert_eq!(oci.canonical("/given/rc1/x").as_deref(), Some("/given/crun-rc1.scope/x"));
+    assert_eq!(oci.canonical("/other/rc1"), None);
+    assert_eq!(oci.canonical("/roots/rc1"), None);
+    assert_eq!(oci.canonical("/rc1"), None);
+    assert_eq!(oci.canonical("/given/../given/rc1"), None);
+    assert_eq!(OciState::at(run.path()).canonical("/given/rc1"), None);
+}
+
+#[test]
 fn placement_of_a_live_task() {
     let scan = Proc::default().tasks().expect("/proc");
     let init = find(&scan.tasks, 1);
@@ -367,7 +389,10 @@ fn measure_two_thousand_processes() {
 #[test]
 #[ignore = "a look at this machine"]
 fn print_containers() {
-    let oci = OciState::default();
+    let mut oci = OciState::default();
+    if let Ok(Some(tree)) = CgroupTree::find(&Proc::default()) {
+        oci = oci.with_cgroups(tree.mount_point());
+    }
     let scan = Proc::default().tasks().expect("/proc");
     let paths: std::collections::BTreeSet<_> = scan.tasks.iter().filter_map(|t| t.placement.path().cloned()).collect();
     for path in paths {
