@@ -21,7 +21,7 @@ fn wire_task() -> Task {
         flags: 0,
         level: 1,
         pids,
-        reserved: 0,
+        former_tid: 0,
         comm: *b"runc:[1:INIT]\0\xff\xff",
     }
 }
@@ -72,7 +72,7 @@ fn a_task_keeps_every_field() {
         bytes.extend_from_slice(record.as_bytes());
         let Stamped { stamp, event } = decode(&bytes[offset..]).expect("a record");
         assert_eq!(stamp, Stamp { boot_ns: 5, cpu: 1, seq: 3 });
-        let Event::Exec { task, slots } = event else { panic!("{event:?}") };
+        let Event::Exec { task, slots, .. } = event else { panic!("{event:?}") };
         assert_eq!(task.key, TaskKey { tid: 4321, start_boottime: 99 });
         assert_eq!((task.tgid, task.uid, task.euid, task.cgroup), (4320, 1000, 0, 12));
         assert_eq!(task.cap_effective, 1 << 21);
