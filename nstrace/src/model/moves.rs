@@ -10,7 +10,7 @@ use super::{
     tasks::KnownTask,
 };
 use crate::{
-    event::{Call, SlotSet, Stamp, TaskInfo, TaskKey, Via},
+    event::{Call, SlotSet, Stamp, TaskInfo, Via},
     ns::{NsName, NsType, Slot},
 };
 
@@ -117,7 +117,7 @@ type Causes = [(Cause, Cause); SLOTS];
 impl World {
     pub(super) fn move_task(&mut self, m: &Move<'_>, out: &mut Vec<Change>) {
         let (tid, boot_ns) = (m.task.key.tid, m.stamp.boot_ns);
-        let standing = self.standing(m.stamp, m.task.key, out);
+        let standing = self.standing(m.stamp, m.task, out);
         let initial = match standing {
             Standing::Stale => return self.note_births(m),
             Standing::Known(set) => {
@@ -165,11 +165,15 @@ impl World {
     /// The task is dying: it leaves everything.
     pub(super) fn exit(&mut self, stamp: Stamp, task: &TaskInfo, slots: &SlotSet, out: &mut Vec<Change>) {
         let tid = task.key.tid;
-        // An end is an end, however old the record is.
-        let known = self.tasks.get(tid).filter(|known| known.task.key().same_task(task.key)).map(|known| known.set);
+        // An end is an end, however old its record is; but a leader lives again when one of its threads called execve.
+        let departed = self.tasks.departed(task.key);
+        if departed.is_some_and(|d| d.exited && d.boot_ns >= stamp.boot_ns) {
+            return;
+        }
+        let known = self.tasks.get(tid).filter(|known| known.task.is(task)).map(|known| known.set);
         if known.is_none() {
-            let at_rest = self.tasks.departed(task.key).is_some_and(|d| d.exited || d.boot_ns >= stamp.boot_ns);
-            if at_rest || matches!(self.standing(stamp, task.key, out), Standing::Stale) || self.is_initial(slots) {
+            let at_rest = departed.is_some_and(|d| d.exited || d.boot_ns >= stamp.boot_ns);
+            if at_rest || matches!(self.standing(stamp, task, out), Standing::Stale) || self.is_initial(slots) {
                 self.tasks.depart_unless_newer(task.key, stamp.boot_ns);
                 return;
             }
@@ -193,14 +197,15 @@ impl World {
         let mut others: Vec<u32> = process.tids.iter().copied().filter(|&tid| tid != task.key.tid).collect();
         others.retain(|&tid| self.tasks.get(tid).is_some_and(|known| known.boot_ns <= stamp.boot_ns));
         others.sort_unstable();
-        if matches!(self.standing(stamp, task.key, out), Standing::Stale) {
-            return;
+        let standing = self.standing(stamp, task, out);
+        if self.tasks.get(task.key.tid).is_some_and(|known| !known.task.is(task)) {
+            return; // about an earlier process of this pid
         }
         let mut others = others.into_iter();
-        if self.tasks.get(task.key.tid).is_none()
+        if matches!(standing, Standing::Unknown | Standing::Initial)
             && let Some(caller) = others.next()
         {
-            self.tasks.rename(caller, task);
+            self.tasks.rename(caller, task, stamp.boot_ns);
         }
         for tid in others {
             self.lose(stamp, tid, out);
@@ -260,13 +265,14 @@ impl World {
         if let Some(known) = self.tasks.get_mut(tid) {
             known.boot_ns = boot_ns;
         }
-        self.forget_initial(tid);
+        self.displaced.push(tid);
     }
 
-    fn standing(&mut self, stamp: Stamp, key: TaskKey, out: &mut Vec<Change>) -> Standing {
+    fn standing(&mut self, stamp: Stamp, task: &TaskInfo, out: &mut Vec<Change>) -> Standing {
+        let key = task.key;
         if let Some(known) = self.tasks.get(key.tid) {
             let known_key = known.task.key();
-            if known_key.same_task(key) {
+            if known.task.is(task) {
                 return if stamp.boot_ns < known.boot_ns { Standing::Stale } else { Standing::Known(known.set) };
             }
             if key.start_boottime < known_key.start_boottime {
@@ -460,7 +466,7 @@ impl World {
             if ns != NONE && !after.contains(&ns) {
                 let known = self.namespaces.get(ns);
                 if known.sets == 0 || (left & 1 << i != 0 && known.nprocs == 0) {
-                    self.released(ns, Some(task), causes[i].0);
+                    self.released(stamp, ns, Some(task), causes[i].0);
                 }
             }
         }
