@@ -3,8 +3,10 @@
 mod attempts;
 mod change;
 mod containers;
+mod ends;
 mod lifetimes;
 mod log;
+mod members;
 mod moves;
 mod namespaces;
 mod pins;

@@ -86,6 +86,11 @@ impl Sets {
         (id, new)
     }
 
+    /// One more task has it, as one has already.
+    pub fn share(&mut self, id: SetId) {
+        self.sets[id as usize].tasks += 1;
+    }
+
     /// One task less has it; true when it was the last one.
     pub fn drop_one(&mut self, id: SetId) -> bool {
         let set = &mut self.sets[id as usize];
