@@ -16,7 +16,7 @@ use crate::{
     expect::Book,
     line::Line,
     matching::judge,
-    program::{self, note, patience},
+    program::{self, note, patience, settle},
     watch::Watch,
 };
 
@@ -104,7 +104,7 @@ fn watched(names: &[&str]) -> anyhow::Result<()> {
     let book = Book::of(&deeds);
     let acted = start.elapsed();
     anyhow::ensure!(!book.expects.is_empty(), "the scenarios expect nothing");
-    let deadline = Instant::now() + patience();
+    let deadline = Instant::now() + settle();
     watch.wait_for(deadline, |lines| judge(&book, lines, facts).missing.is_empty());
     let matched = start.elapsed();
     let ended = watch.stop()?;

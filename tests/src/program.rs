@@ -26,6 +26,11 @@ pub fn patience() -> Duration {
     Duration::from_secs(if in_guest() { 240 } else { 30 })
 }
 
+/// Longest wait for the last lines once everything has been done: the kernel frees the last namespaces within seconds.
+pub fn settle() -> Duration {
+    Duration::from_secs(if in_guest() { 60 } else { 15 })
+}
+
 /// The nstrace binary: `NSTRACE_BIN`, else the one that cargo built beside these tests.
 pub fn nstrace() -> PathBuf {
     built("NSTRACE_BIN", "nstrace")
