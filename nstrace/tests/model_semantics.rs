@@ -655,3 +655,75 @@ fn the_flags_of_setns_make_nothing() {
     assert_eq!(*flags, NET);
     assert_eq!(w.apply(&records)[0], "created net unknown -");
 }
+
+#[test]
+fn tracepoint_mode_tells_a_call_in_one_record() {
+    let mut w = Watch::new(true);
+    let a = w.toy.clone(INIT, 0);
+    let before = w.toy.tasks[&a].slots;
+    w.toy.unshare(a, USER | NET | PID);
+    let after = w.toy.tasks[&a].slots;
+    w.toy.records();
+    let call = Toy::call(nr::UNSHARE, USER | NET | PID, 0);
+    let record = decode(&w.toy.transition(hook::UNSHARE, call, a, &before, &after)).unwrap();
+    assert_eq!(
+        w.apply(&[record]),
+        [
+            "created net unshare 2",
+            "created user unshare 2",
+            "created pid unshare 2",
+            "left initial net unshare 2",
+            "left initial user unshare 2",
+            "joined net unshare 2",
+            "joined user unshare 2",
+        ]
+    );
+    let call = Toy::call(nr::UNSHARE, NET | UTS, -28);
+    let record = decode(&w.toy.transition(hook::UNSHARE, call, a, &after, &after)).unwrap();
+    assert_eq!(
+        w.apply(&[record]),
+        ["denied net unshare 2 errno=28 named=false", "denied uts unshare 2 errno=28 named=false"]
+    );
+    // The end is found by polling, who ended it was seen.
+    let (net, inum) = (w.toy.of_type(a, NsType::Net), w.toy.spaces[&after[2]].inum);
+    let name = w.toy.name(net);
+    w.toy.exit(a);
+    let records: Vec<Stamped> =
+        w.toy.records().into_iter().filter(|r| !matches!(r.event, Event::Freed { .. })).collect();
+    assert_eq!(w.apply(&records), ["left net exit 2", "left user exit 2"]);
+    assert_eq!(w.world.take_suspects().len(), 3, "the pid namespace never had members");
+    let stamp = Stamp { boot_ns: w.toy.tick(), cpu: 0, seq: 0 };
+    let other = Event::Freed { inum, id: Some(1), ns_type: Some(NsType::Net) };
+    let freed = Event::Freed { inum, id: name.id, ns_type: Some(NsType::Net) };
+    let polled = [other, freed].map(|event| Stamped { stamp, event });
+    assert_eq!(w.apply(&polled), ["destroyed net exit 2 lifetime"]);
+}
+
+#[test]
+fn the_return_of_a_call_confirms_it() {
+    for ids in [true, false] {
+        let mut w = Watch::new(ids);
+        let a = w.toy.clone(INIT, 0);
+        let before = w.toy.tasks[&a].slots;
+        w.toy.unshare(a, USER | NET);
+        let after = w.toy.tasks[&a].slots;
+        assert_eq!(w.lines().len(), 6);
+        let call = Toy::call(nr::UNSHARE, USER | NET, 0);
+        let record = decode(&w.toy.transition(hook::UNSHARE, call, a, &before, &after)).unwrap();
+        assert_eq!(w.apply(&[record]), [""; 0]);
+    }
+}
+
+#[test]
+fn a_loss_during_the_snapshot_is_told_after_it() {
+    let mut toy = Toy::new(true);
+    let mut w = Watch { world: World::new(no_container), toy: Toy::new(true) };
+    let mut events = toy.start();
+    let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
+    events.push(Stamped { stamp, event: Event::Lost { count: 3, hook: Some("setns") } });
+    events.extend(toy.visit(false));
+    events.push(toy.snapshot_end());
+    let lines = w.apply(&events);
+    assert_eq!(lines.len(), 9);
+    assert_eq!(lines[8], "lost 3");
+}

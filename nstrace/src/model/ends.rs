@@ -14,12 +14,16 @@ impl World {
     /// The task is dying: it leaves everything.
     pub(super) fn exit(&mut self, stamp: Stamp, task: &TaskInfo, slots: &SlotSet, out: &mut Vec<Change>) {
         let tid = task.key.tid;
-        // An end is an end, however old its record is; but a leader lives again when one of its threads called execve.
         let departed = self.tasks.departed(task.key);
         if departed.is_some_and(|d| d.exited && d.boot_ns >= stamp.boot_ns) {
             return;
         }
-        let known = self.tasks.get(tid).filter(|known| known.task.is(task)).map(|known| known.set);
+        let known = self.tasks.get(tid).filter(|known| known.task.is(task));
+        // A visit may see a task a moment longer than it lives. A record after the end is that of another thread, which
+        // took the place of the leader with execve.
+        if known.is_some_and(|known| stamp.boot_ns < known.boot_ns && !known.visited) {
+            return;
+        }
         if known.is_none() {
             let at_rest = departed.is_some_and(|d| d.exited || d.boot_ns >= stamp.boot_ns);
             if at_rest || matches!(self.standing(stamp, task, out), Standing::Stale) || self.is_initial(slots) {
@@ -27,11 +31,11 @@ impl World {
                 return;
             }
             let slots = self.resolve_all(stamp, slots, &{ self.initial }, &[NONE; SLOTS], |_| None, out);
-            let step = Step { stamp, task, tell: Tell::Nothing, causes: Causes::UNKNOWN };
+            let step = Step { stamp, visit: false, task, tell: Tell::Nothing, causes: Causes::UNKNOWN };
             self.settle(step, None, Place::Slots(slots), out);
         }
         let old = self.tasks.get(tid).map(|known| known.set);
-        let step = Step { stamp, task, tell: Tell::Foreign, causes: Causes::all(Cause::by(Via::Exit)) };
+        let step = Step { stamp, visit: false, task, tell: Tell::Foreign, causes: Causes::all(Cause::by(Via::Exit)) };
         self.settle(step, old, Place::Nowhere, out);
         self.log.containers.forget_task(tid);
         self.attempts.forget_task(tid);
@@ -65,7 +69,7 @@ impl World {
     /// A task is gone, nobody knows how.
     pub(super) fn lose(&mut self, stamp: Stamp, tid: u32, out: &mut Vec<Change>) {
         if let Some((info, set)) = self.tasks.get(tid).map(|known| (known.task.info(), known.set)) {
-            let step = Step { stamp, task: &info, tell: Tell::Foreign, causes: Causes::UNKNOWN };
+            let step = Step { stamp, visit: false, task: &info, tell: Tell::Foreign, causes: Causes::UNKNOWN };
             self.settle(step, Some(set), Place::Nowhere, out);
             self.log.containers.forget_task(tid);
             self.attempts.forget_task(tid);

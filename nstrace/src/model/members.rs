@@ -63,6 +63,8 @@ pub(super) enum Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step<'a> {
     pub stamp: Stamp,
+    /// The stamp is that of a visit.
+    pub visit: bool,
     pub task: &'a TaskInfo,
     pub tell: Tell,
     pub causes: Causes,
@@ -91,7 +93,7 @@ impl World {
                     }
                     _ => self.add_set(after),
                 };
-                self.tasks.put(KnownTask { task: task.into(), boot_ns: stamp.boot_ns, set }, old);
+                self.tasks.put(KnownTask { task: task.into(), boot_ns: stamp.boot_ns, visited: step.visit, set }, old);
             }
             Place::Nowhere => {
                 self.tasks.take(task.key.tid, true, stamp.boot_ns);
@@ -247,7 +249,8 @@ impl World {
         let tid = info.key.tid;
         let old = self.tasks.get(tid).map(|known| known.set);
         let tell = if old.is_some() { Tell::Everything } else { Tell::Foreign };
-        let step = Step { stamp, task: info, tell, causes: Causes::UNKNOWN };
+        let visit = self.tasks.get(tid).is_some_and(|known| known.visited);
+        let step = Step { stamp, visit, task: info, tell, causes: Causes::UNKNOWN };
         self.settle(step, old, Place::Slots(slots), out);
         if let Some(known) = self.tasks.get_mut(tid) {
             known.boot_ns = boot_ns;

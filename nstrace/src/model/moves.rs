@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Move<'a> {
     stamp: Stamp,
     task: &'a TaskInfo,
+    visit: bool,
     /// Where it was, if the record says so.
     before: Option<&'a SlotSet>,
     after: &'a SlotSet,
@@ -70,10 +71,15 @@ impl<'a> Move<'a> {
     }
 
     /// A visit found it there.
-    pub fn seen(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
+    pub fn visit(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
+        Self { visit: true, ..Self::seen(stamp, task, slots) }
+    }
+
+    fn seen(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
         Self {
             stamp,
             task,
+            visit: false,
             before: None,
             after: slots,
             cause: Cause::UNKNOWN,
@@ -110,7 +116,7 @@ impl World {
             Standing::Known(set) => {
                 if self.sets.matches(set, m.after) {
                     if let Some(known) = self.tasks.get_mut(tid) {
-                        (known.task, known.boot_ns) = (m.task.into(), boot_ns);
+                        (known.task, known.boot_ns, known.visited) = (m.task.into(), boot_ns, m.visit);
                     }
                     return;
                 }
@@ -122,7 +128,8 @@ impl World {
             return;
         }
         let creator = m.creator.and_then(|creator| self.tasks.get(creator.key.tid)).map(|known| known.set);
-        let quietly = Step { stamp: m.stamp, task: m.task, tell: Tell::Nothing, causes: Causes::UNKNOWN };
+        let quietly =
+            Step { stamp: m.stamp, visit: m.visit, task: m.task, tell: Tell::Nothing, causes: Causes::UNKNOWN };
         match (standing, m.before, creator) {
             (Standing::Initial, ..) => self.settle(quietly, None, Place::Slots(self.initial), out),
             (Standing::Unknown, Some(before), _) => {

@@ -281,6 +281,8 @@ impl Namespaces {
         if self.freed.is_empty() {
             self.freed = vec![(0, 0); FREED];
         }
-        self.freed[inum as usize % FREED] = (inum, boot_ns);
+        if !self.is_freed(inum, boot_ns) {
+            self.freed[inum as usize % FREED] = (inum, boot_ns);
+        }
     }
 }

@@ -84,7 +84,7 @@ impl World {
         {
             info.key = known;
         }
-        self.move_task(&Move::seen(at, &info, slots), out);
+        self.move_task(&Move::visit(at, &info, slots), out);
     }
 
     /// Pins, and namespaces that nothing holds any more.

@@ -82,6 +82,8 @@ pub(super) struct KnownTask {
     pub task: CompactTask,
     /// When this was so; older events do not apply.
     pub boot_ns: u64,
+    /// By a visit of a snapshot, not by a record.
+    pub visited: bool,
     pub set: SetId,
 }
 
@@ -210,7 +212,7 @@ impl Tasks {
     /// The same for a task that may have been remembered since.
     pub fn depart_unless_newer(&mut self, key: TaskKey, boot_ns: u64) {
         match self.departed(key) {
-            Some(d) if d.exited && d.boot_ns >= boot_ns => {}
+            Some(d) if d.boot_ns >= boot_ns => {}
             _ => self.depart(key, true, boot_ns),
         }
     }

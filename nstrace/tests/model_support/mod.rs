@@ -1,6 +1,6 @@
 //! A toy kernel: it does what Linux does to namespaces and writes the records that nstrace's programs would write, as
 //! bytes. Tests compare what the model makes of the records with what the toy really holds.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test target and bench uses its part")]
+#![expect(dead_code, reason = "each test target and bench uses its part")]
 #![expect(clippy::unwrap_used, reason = "test support: a failing expectation is a broken toy")]
 
 pub mod stream;
