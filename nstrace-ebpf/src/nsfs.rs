@@ -55,6 +55,13 @@ pub fn fentry_nsfs_evict(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A second copy: see [`crate::life`].
+#[fentry(function = "nsfs_evict")]
+pub fn fentry_nsfs_evict_again(ctx: FEntryContext) -> u32 {
+    evicted(ctx.arg(0));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_nsfs_evict(ctx: ProbeContext) -> u32 {
     evicted(ctx.arg::<u64>(0).unwrap_or(0) as Kptr);

@@ -80,17 +80,6 @@ unsafe fn write_pids(to: *mut [u32; PID_LEVELS], pid: Kptr) -> u32 {
         // SAFETY: inside the array.
         unsafe { to.add(i).write_volatile(0) };
     }
-    if !typed() {
-        // A bounded loop in few instructions, as the offset need not be a constant.
-        for i in 0..PID_LEVELS as u32 {
-            if i > level {
-                break;
-            }
-            // SAFETY: i < PID_LEVELS.
-            unsafe { to.add(i as usize).write_volatile(load_u32(pid, numbers + i * size + nr)) };
-        }
-        return level;
-    }
     'levels: {
         for_each_level!(LEVEL => {
             if LEVEL > level {

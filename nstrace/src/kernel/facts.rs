@@ -305,7 +305,7 @@ pub const FACTS: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_nsfs_evict", Kprobe("nsfs_evict"))]),
         ],
         doubled: true,
-        again: &[],
+        again: &[hook("fentry_nsfs_evict_again", Fentry("nsfs_evict"))],
         without: "the release of held namespaces; needs kprobes or BPF trampolines",
     },
 ];
