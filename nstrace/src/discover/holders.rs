@@ -29,6 +29,10 @@ pub struct Holder {
     /// mounts in the reader's own mount namespace (other paths may lead through file systems that hang on purpose).
     pub ns: NsName,
     pub holder: PinHolder,
+    /// Of a descriptor: the thread whose file table it is in.
+    pub tid: Option<u32>,
+    /// Of a mount: something is mounted over it or on the way to it.
+    pub hidden: bool,
 }
 
 /// Result of [`Proc::nsfs_fds`] and [`Proc::nsfs_mounts`].
@@ -57,7 +61,7 @@ impl Proc {
                 let path = format!("{tgid}/task/{tid}/fd");
                 let listed = open_dir(&root, &path).and_then(|dir| Ok((numeric_names(&dir)?, dir)));
                 match listed {
-                    Ok((fds, dir)) => scan_fds(&dir, tgid, &fds, nsfs, &mut scan),
+                    Ok((fds, dir)) => scan_fds(&dir, (tgid, tid), &fds, nsfs, &mut scan),
                     Err(error) => scan.missed.note(error, format_args!("{}/{path}", self.root.display())),
                 }
             }
@@ -85,7 +89,9 @@ impl Proc {
                 continue;
             }
             let ids = seen.entry(mnt_ns).or_default();
-            for mount in mountinfo::mounts(&text).filter(|mount| mount.fstype == b"nsfs") {
+            let table: Vec<_> = mountinfo::mounts(&text).collect();
+            let hidden = mountinfo::hidden(&table);
+            for mount in table.iter().filter(|mount| mount.fstype == b"nsfs") {
                 let Some((ns_type, inum)) = parse_ns_link(&mount.root) else { continue };
                 if ids.insert(mount.id) {
                     let mut ns = NsName { ns_type, inum, id: None };
@@ -95,7 +101,8 @@ impl Proc {
                         ns = with_id(ns, &root, &point);
                     }
                     let path = String::from_utf8_lossy(&mount.point).into_owned();
-                    scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path } });
+                    let hidden = hidden.contains(&mount.id);
+                    scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path }, tid: None, hidden });
                 }
             }
         }
@@ -141,7 +148,7 @@ fn file_tables(root: &OwnedFd, tgid: u32) -> Vec<u32> {
     tables
 }
 
-fn scan_fds(dir: &OwnedFd, tgid: u32, fds: &[u32], nsfs: Option<(u32, u32)>, scan: &mut HolderScan) {
+fn scan_fds(dir: &OwnedFd, (tgid, tid): (u32, u32), fds: &[u32], nsfs: Option<(u32, u32)>, scan: &mut HolderScan) {
     let mut buffer = [0; libc::PATH_MAX as usize];
     for &fd in fds {
         let Ok(name) = CString::new(fd.to_string()) else { continue };
@@ -155,7 +162,7 @@ fn scan_fds(dir: &OwnedFd, tgid: u32, fds: &[u32], nsfs: Option<(u32, u32)>, sca
         };
         if let (Some((ns_type, inum)), Ok(fd)) = (found, i32::try_from(fd)) {
             let ns = with_id(NsName { ns_type, inum, id: None }, dir, &name);
-            scan.holders.push(Holder { ns, holder: PinHolder::Fd { tgid, fd } });
+            scan.holders.push(Holder { ns, holder: PinHolder::Fd { tgid, fd }, tid: Some(tid), hidden: false });
         }
     }
 }

@@ -1,0 +1,225 @@
+//! Namespaces as the iterators meet them: each is described once, before the first record that names it.
+
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::generated::bpf_seq_write,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
+use nstrace_common::{
+    census::{CensusLayout, Head, Namespace, kind},
+    layout::ABSENT,
+    slots::{CLONE_FLAG, PID, TYPES, USER},
+};
+
+use crate::{
+    config::{LAYOUT, constant, offset},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+};
+
+#[unsafe(no_mangle)]
+pub static CENSUS: CensusLayout = CensusLayout::UNKNOWN;
+
+/// One member of [`CENSUS`].
+macro_rules! census {
+    ($($member:tt)+) => {
+        $crate::config::constant(&$crate::seen::CENSUS.$($member)+)
+    };
+}
+pub(crate) use census;
+
+/// `MAX_PID_NS_LEVEL`, and the deepest nesting of user namespaces (kernel/user_namespace.c), with the initial one.
+const LEVELS: u32 = 34;
+
+/// `BPF_F_NO_PREALLOC`.
+const NO_PREALLOC: u32 = 1;
+
+/// Key of a described namespace → visit in which it was. A visit whose output found the buffer full is repeated by
+/// the kernel with the same number, so what was described in it must be described again.
+#[map]
+static SEEN: HashMap<u64, u64> = HashMap::with_max_entries(1 << 18, NO_PREALLOC);
+
+/// Where an iterator's records go.
+#[derive(Clone, Copy)]
+pub struct Visit {
+    pub seq: *mut seq_file,
+    /// Number of the visited object, from 1.
+    pub number: u64,
+}
+
+impl Visit {
+    /// Appends a record.
+    #[inline(always)]
+    pub fn write<T>(self, record: &T) {
+        // SAFETY: the helper copies `size_of::<T>()` initialised bytes.
+        unsafe { bpf_seq_write(self.seq, (&raw const *record).cast(), size_of::<T>() as u32) };
+    }
+}
+
+/// The head of a record of type `T`.
+pub const fn head<T>(kind: u32) -> Head {
+    Head { kind, len: size_of::<T>() as u32 }
+}
+
+/// An entry of a table of [`LAYOUT`] or [`CENSUS`] by namespace type.
+#[inline(always)]
+fn entry(table: &[u32; TYPES], t: u32) -> u32 {
+    // SAFETY: the index is below TYPES, which is a power of two.
+    constant(unsafe { &*table.as_ptr().add(t as usize & (TYPES - 1)) })
+}
+
+/// The key of the namespace structure at `ns`; 0 for none.
+#[inline(always)]
+pub fn key(ns: Kptr, t: u32) -> u64 {
+    if ns.is_null() {
+        return 0;
+    }
+    let inum = load_u32(ns, entry(&LAYOUT.ns_common, t) + offset!(ns_common_inum));
+    ns as u64 ^ u64::from(inum) << 32
+}
+
+/// The structure that an `ns_common` is part of, and its type; null when the type is unknown.
+#[inline(always)]
+pub fn of_common(common: Kptr) -> (Kptr, u32) {
+    let ns_type = offset!(ns_common_ns_type);
+    let flag = if ns_type == ABSENT {
+        load_u32(load_ptr(common, offset!(ns_common_ops)), offset!(proc_ns_operations_type))
+    } else {
+        load_u32(common, ns_type)
+    };
+    let mut t = 0;
+    while t < TYPES as u32 {
+        if flag_of(t) == flag {
+            return ((common as u64 - u64::from(entry(&LAYOUT.ns_common, t))) as Kptr, t);
+        }
+        t += 1;
+    }
+    (core::ptr::null(), 0)
+}
+
+#[inline(always)]
+fn flag_of(t: u32) -> u32 {
+    static FLAGS: [u32; TYPES] = {
+        let mut flags = [0; TYPES];
+        let mut t = 0;
+        while t < TYPES {
+            flags[t] = CLONE_FLAG[t] as u32;
+            t += 1;
+        }
+        flags
+    };
+    entry(&FLAGS, t)
+}
+
+/// Whether `key` has to be described in this visit.
+#[inline(always)]
+fn is_new(key: u64, visit: u64) -> bool {
+    // SAFETY: a plain number is copied out.
+    match unsafe { SEEN.get(&key) } {
+        Some(&seen) => seen == visit,
+        None => {
+            // When the map is full the namespace is described again, no more.
+            let _ = SEEN.insert(&key, &visit, 0);
+            true
+        }
+    }
+}
+
+/// Describes `ns`, a structure of type `t`, unless it is described already; its owner and parent wait for
+/// [`describe_waiting`]. Returns its key.
+#[inline(never)]
+pub fn describe(seq: *mut seq_file, number: u64, ns: Kptr, t: u32) -> u64 {
+    let own = key(ns, t);
+    if own == 0 || !is_new(own, number) {
+        return own;
+    }
+    write(Visit { seq, number }, own, ns, t);
+    wait(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32);
+    if t == PID as u32 {
+        wait(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
+    }
+    own
+}
+
+/// Owners and parents to describe. One loop at the end of a visit instead of one at every place that describes: the verifier
+/// walks loops as often as they can run.
+#[repr(C)]
+struct Waiting {
+    tail: u32,
+    types: [u32; WAITING],
+    structures: [u64; WAITING],
+}
+
+const WAITING: usize = 64;
+
+#[map]
+static WAITING_OUT: PerCpuArray<Waiting> = PerCpuArray::with_max_entries(1, 0);
+
+#[inline(always)]
+fn wait(ns: Kptr, t: u32) {
+    let Some(waiting) = WAITING_OUT.get_ptr_mut(0) else { return };
+    // SAFETY: the slot of this CPU; indices are cut to the length of the arrays.
+    unsafe {
+        let at = (*waiting).tail as usize & (WAITING - 1);
+        *(&raw mut (*waiting).types).cast::<u32>().add(at) = t;
+        *(&raw mut (*waiting).structures).cast::<u64>().add(at) = ns as u64;
+        (*waiting).tail += 1;
+    }
+}
+
+/// Starts a visit.
+#[inline(always)]
+pub fn nothing_waits() {
+    if let Some(waiting) = WAITING_OUT.get_ptr_mut(0) {
+        // SAFETY: the slot of this CPU.
+        unsafe { (*waiting).tail = 0 };
+    }
+}
+
+/// Describes the owners and parents of everything this visit described, up to the initial ones.
+#[inline(always)]
+pub fn describe_waiting(visit: Visit) {
+    for at in 0..2 * LEVELS {
+        let Some(waiting) = WAITING_OUT.get_ptr_mut(0) else { return };
+        // SAFETY: as in `wait`.
+        let (tail, t, ns) = unsafe {
+            let place = at as usize & (WAITING - 1);
+            let t = *(&raw const (*waiting).types).cast::<u32>().add(place);
+            ((*waiting).tail, t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
+        };
+        if at >= tail {
+            return;
+        }
+        describe(visit.seq, visit.number, ns as Kptr, t);
+    }
+}
+
+#[inline(never)]
+fn write(visit: Visit, own: u64, ns: Kptr, t: u32) {
+    let common = entry(&LAYOUT.ns_common, t);
+    let id = offset!(ns_common_ns_id);
+    let count = entry(&CENSUS.ns_count, t);
+    let active = census!(ns_common_active);
+    let mut record = Namespace {
+        head: head::<Namespace>(kind::NAMESPACE),
+        key: own,
+        id: if id == ABSENT { 0 } else { load_u64(ns, common + id) },
+        owner: key(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32),
+        parent: 0,
+        inum: load_u32(ns, common + offset!(ns_common_inum)),
+        clone_flag: flag_of(t),
+        refs: if count == ABSENT { u32::MAX } else { load_u32(ns, count) },
+        active: if active == ABSENT { u32::MAX } else { load_u32(ns, common + active) },
+        level: 0,
+        owner_uid: u32::MAX,
+    };
+    if t == PID as u32 {
+        record.parent = key(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
+        record.level = load_u32(ns, offset!(pid_namespace_level));
+    } else if t == USER as u32 {
+        record.parent = record.owner;
+        record.level = load_u32(ns, offset!(user_namespace_level));
+        record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
+    }
+    visit.write(&record);
+}

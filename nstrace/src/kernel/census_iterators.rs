@@ -1,0 +1,117 @@
+//! The census of the kernel's own objects by BPF iterators: tasks, namespaces, open files.
+//!
+//! An object of its own is loaded, with only the programs that are asked for. Nothing is attached, no reference is taken.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use aya::{Ebpf, EbpfLoader, programs::Iter};
+use nstrace_common::{
+    census::{File, Head, Mount, Namespace, Task, kind},
+    slots::TYPES,
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{
+    census_layout,
+    environment::{Environment, config},
+    layout, object,
+};
+
+/// One record of an iterator.
+#[derive(Clone, Copy, Debug)]
+pub enum Record {
+    Task(Task),
+    Namespace(Namespace),
+    File(File),
+    Mount(Mount),
+}
+
+/// Loaded iterators.
+#[expect(missing_debug_implementations, reason = "aya's map types have none")]
+pub struct CensusIterators {
+    ebpf: Ebpf,
+    btf: aya::Btf,
+}
+
+impl CensusIterators {
+    /// Prepares the object; programs are loaded when they are first read.
+    ///
+    /// # Errors
+    /// One sentence with its remedy: no privileges, no BTF, no programs in this binary.
+    pub fn open() -> anyhow::Result<Self> {
+        let Some(object) = object::census() else {
+            bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
+        };
+        let environment = Environment::inspect();
+        let Ok(own_btf) = &environment.btf else {
+            bail!("{}", environment.btf.expect_err("checked"));
+        };
+        if !environment.privileged {
+            bail!("neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON: run as root");
+        }
+        let btf = aya::Btf::from_sys_fs().context("/sys/kernel/btf/vmlinux")?;
+        let layout = layout::resolve(own_btf).layout;
+        let census = census_layout::resolve(own_btf);
+        let config = config(false, own_btf, [0; TYPES]);
+        super::tracer::raise_memlock();
+        let ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("LAYOUT", layout.as_bytes(), true)
+            .override_global("CENSUS", census.as_bytes(), true)
+            .override_global("CONFIG", config.as_bytes(), true)
+            .load(object)
+            .context("cannot load the eBPF object")?;
+        Ok(Self { ebpf, btf })
+    }
+
+    /// Every thread, each namespace it refers to before it.
+    pub fn tasks(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.read("census_task", "task")
+    }
+
+    /// Every open file that holds a namespace. Namespaces that [`Self::tasks`] described are not described again.
+    pub fn files(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.read("census_file", "task_file")
+    }
+
+    fn read(&mut self, name: &str, target: &str) -> anyhow::Result<Vec<u8>> {
+        let program: &mut Iter =
+            self.ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?.try_into()?;
+        match program.load(target, &self.btf) {
+            Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => {}
+            Err(error) => {
+                let refusal = super::attach::Refusal::from(error);
+                bail!("{}", refusal.reason);
+            }
+        }
+        let link = program.attach()?;
+        let mut file = program.take_link(link)?.into_file()?;
+        let mut bytes = Vec::new();
+        // A large buffer: the kernel hands out at most its own 32 KiB a call, but never splits for a smaller one.
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(bytes),
+                n => bytes.extend_from_slice(&chunk[..n]),
+            }
+        }
+    }
+}
+
+/// Splits what an iterator gave into records; ends early at a record of unknown kind, which cannot come from our object.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (head, _) = Head::read_from_prefix(rest).ok()?;
+        let (record, after) = rest.split_at_checked(usize::try_from(head.len).ok()?)?;
+        rest = after;
+        Some(match head.kind {
+            kind::TASK => Record::Task(Task::read_from_bytes(record).ok()?),
+            kind::NAMESPACE => Record::Namespace(Namespace::read_from_bytes(record).ok()?),
+            kind::FILE => Record::File(File::read_from_bytes(record).ok()?),
+            kind::MOUNT => Record::Mount(Mount::read_from_bytes(record).ok()?),
+            _ => return None,
+        })
+    })
+}
