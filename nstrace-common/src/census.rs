@@ -38,8 +38,19 @@ pub mod what {
     pub const IN_FLIGHT: u32 = 6;
     /// An io_uring instance, no namespace: its registered files are told by `/proc/PID/fdinfo`.
     pub const IO_URING: u32 = 7;
-    /// A file below a mount of no mount namespace or of an anonymous one; `object` is the `struct mount`.
+    /// A file in a mount tree that belongs to no visible mount namespace (`open_tree`, `fsmount`); `object` is the address of
+    /// the anonymous `struct mnt_namespace`.
     pub const DETACHED_MOUNT: u32 = 8;
+}
+
+/// How a mount holds a namespace ([`Mount::what`]).
+pub mod mount_of {
+    /// A bind mount of an nsfs file.
+    pub const NSFS: u32 = 1;
+    /// A procfs of a pid namespace other than the initial one.
+    pub const PROCFS: u32 = 2;
+    /// A file system that a user namespace other than the initial one owns.
+    pub const USER: u32 = 3;
 }
 
 /// Start of every record.
@@ -70,6 +81,8 @@ pub struct Task {
     pub cred: u64,
     /// Address of `task->thread_pid`.
     pub pid: u64,
+    /// Address of `real_cred->ucounts`, 0 before 5.14.
+    pub ucounts: u64,
     /// Key of each namespace, as in [`Namespace::key`]; 0 none.
     pub slots: [u64; SLOTS],
     /// Thread id in the initial pid namespace.
@@ -78,15 +91,12 @@ pub struct Task {
     pub tgid: u32,
     /// `real_parent->tgid` in the initial pid namespace.
     pub ppid: u32,
-    /// Thread id in its own pid namespace.
-    pub own_tid: u32,
     /// Of `real_cred`, in the initial user namespace.
     pub uid: u32,
     /// `PF_*`.
     pub flags: u32,
     /// `EXIT_*` bits of `task->exit_state`: not 0 = dead.
     pub exit_state: u32,
-    pub reserved: u32,
     /// Hostile.
     pub comm: [u8; COMM_LEN],
 }
@@ -105,6 +115,8 @@ pub struct Namespace {
     pub owner: u64,
     /// Key of the parent of a pid namespace; 0 = none.
     pub parent: u64,
+    /// Address of the `struct ucounts` of its owner that it was charged to.
+    pub ucounts: u64,
     /// Inode number on nsfs; 0 or a constant for an anonymous mount namespace.
     pub inum: u32,
     /// `CLONE_NEW*` of its type.
@@ -118,7 +130,7 @@ pub struct Namespace {
     /// `user_namespace.owner`, a uid in the initial user namespace; `u32::MAX` for other types.
     pub owner_uid: u32,
 }
-const _: () = assert!(size_of::<Namespace>() == 64);
+const _: () = assert!(size_of::<Namespace>() == 72);
 
 /// [`kind::FILE`].
 #[repr(C)]
@@ -150,7 +162,7 @@ pub struct Mount {
     pub head: Head,
     /// Key of the namespace that is held.
     pub ns: u64,
-    /// Key of the mount namespace; 0 = none any more.
+    /// Address of the mount namespace, as it was listed.
     pub mnt_ns: u64,
     /// Address of the super block.
     pub super_block: u64,
@@ -158,10 +170,41 @@ pub struct Mount {
     pub unique_id: u64,
     /// `mount->mnt_id`, as in `mountinfo`.
     pub id: u32,
-    /// 1: on nsfs; 2: a procfs; 3: another file system owned by this user namespace.
+    /// One of [`mount_of`].
     pub what: u32,
 }
 const _: () = assert!(size_of::<Mount>() == 48);
+
+/// Where the walk over mount trees stands; user space sets `count` and zeroes the rest before a run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Walk {
+    /// The visit that took the walk from `from` to `to`; a visit that is repeated starts at `from` again.
+    pub visit: u64,
+    pub from: Place,
+    pub to: Place,
+    /// Number of mount namespaces in the list.
+    pub count: u32,
+    /// Trees that changed under the walk and were left.
+    pub torn: u32,
+}
+const _: () = assert!(size_of::<Walk>() == 48);
+
+/// A mount of one of the listed mount namespaces.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Place {
+    /// Address of the mount; 0 = the root of the tree.
+    pub mount: u64,
+    /// Which mount namespace of the list.
+    pub index: u32,
+    /// 1: its subtree is done, the walk goes up.
+    pub up: u32,
+}
+const _: () = assert!(size_of::<Place>() == 16);
+
+/// Most mount namespaces of one run.
+pub const WALKS: usize = 4096;
 
 macro_rules! layout {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -171,11 +214,13 @@ macro_rules! layout {
         pub struct CensusLayout {
             /// The reference count inside the structure of each type, indexed as `slots::{MNT…TIME}`.
             pub ns_count: [u32; TYPES],
+            /// `ucounts` inside the structure of each type.
+            pub ns_ucounts: [u32; TYPES],
             $($(#[$doc])* pub $name: u32,)*
         }
 
         impl CensusLayout {
-            pub const UNKNOWN: Self = Self { ns_count: [ABSENT; TYPES], $($name: ABSENT,)* };
+            pub const UNKNOWN: Self = Self { ns_count: [ABSENT; TYPES], ns_ucounts: [ABSENT; TYPES], $($name: ABSENT,)* };
         }
     };
 }
@@ -221,6 +266,7 @@ layout! {
     mount_mnt_child,
     mnt_namespace_root,
     proc_fs_info_pid_ns,
+    cred_ucounts,
     /// The list of all namespaces of a type (6.18) or of all (6.19+), inside `ns_common`.
     ns_common_list,
     net_list,

@@ -2,7 +2,7 @@
 
 use nstrace_common::{
     census::{File, kind, what},
-    slots::{NET, PID, USER},
+    slots::{MNT, NET, PID, USER},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ pub struct FileIteration {
 }
 
 /// `NSFS_MAGIC`, `SOCKFS_MAGIC`, `ANON_INODE_FS_MAGIC`, `PID_FS_MAGIC` (include/uapi/linux/magic.h).
-const NSFS: u64 = 0x6e73_6673;
+pub const NSFS: u64 = 0x6e73_6673;
 const SOCKFS: u64 = 0x534f_434b;
 const ANON_INODE: u64 = 0x0904_1934;
 const PIDFS: u64 = 0x5049_4446;
@@ -85,13 +85,14 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         }
     }
     opener(visit, record, task, file);
+    detached(visit, record, file);
     describe_waiting(visit);
     0
 }
 
 /// The namespace of an nsfs inode.
 #[inline(always)]
-fn nsfs(visit: Visit, inode: Kptr) -> u64 {
+pub fn nsfs(visit: Visit, inode: Kptr) -> u64 {
     let (ns, t) = of_common(load_ptr(inode, offset!(inode_i_private)));
     if ns.is_null() { 0 } else { describe(visit.seq, visit.number, ns, t) }
 }
@@ -195,3 +196,29 @@ fn opener(visit: Visit, mut record: File, task: Kptr, file: Kptr) {
     record.ns = describe(visit.seq, visit.number, user, USER as u32);
     visit.write(&record);
 }
+
+/// A file in a tree of mounts that open_tree(2) or fsmount(2) made and nobody has attached yet.
+#[inline(always)]
+fn detached(visit: Visit, mut record: File, file: Kptr) {
+    let vfsmount = load_ptr(file, census!(file_mnt));
+    if vfsmount.is_null() {
+        return;
+    }
+    let mount = (vfsmount as u64 - u64::from(census!(mount_mnt))) as Kptr;
+    let ns = load_ptr(mount, census!(mount_mnt_ns));
+    // Mounts of the kernel's own have an error number for a namespace.
+    if ns.is_null() || ns as u64 >= ERRORS {
+        return;
+    }
+    let inum = load_u32(ns, offset!(ns_common[MNT]) + offset!(ns_common_inum));
+    if inum == 0 || inum == ANONYMOUS {
+        record.what = what::DETACHED_MOUNT;
+        record.object = ns as u64;
+        visit.write(&record);
+    }
+}
+
+/// `-MAX_ERRNO` as an address.
+const ERRORS: u64 = 0u64.wrapping_sub(4095);
+/// `MNT_NS_ANON_INO` (6.18+).
+const ANONYMOUS: u32 = 0xefff_fff7;

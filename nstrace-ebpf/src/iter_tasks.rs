@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::seq_file;
 use nstrace_common::{
     census::{Task, kind},
+    layout::ABSENT,
     slots::{PID, PID_FOR_CHILDREN, SLOTS, TIME_FOR_CHILDREN, USER},
 };
 
@@ -28,6 +29,16 @@ pub struct IterationMeta {
     pub seq: *mut seq_file,
     pub session_id: u64,
     pub seq_num: u64,
+}
+
+impl TaskIteration {
+    /// # Safety
+    /// `self` is the context the kernel passed.
+    #[inline(always)]
+    pub unsafe fn visit(&self) -> Visit {
+        // SAFETY: `meta` is valid while the program runs.
+        unsafe { Visit { seq: (*self.meta).seq, number: (*self.meta).seq_num + 1 } }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -58,15 +69,14 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
         real_cred: real_cred as u64,
         cred: load_u64(task, offset!(task_cred)),
         pid: pid as u64,
+        ucounts: if census!(cred_ucounts) == ABSENT { 0 } else { load_u64(real_cred, census!(cred_ucounts)) },
         slots: [0; SLOTS],
         tid: load_u32(task, offset!(task_pid)),
         tgid,
         ppid: load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid)),
-        own_tid: 0,
         uid: load_u32(real_cred, offset!(cred_uid)),
         flags: load_u32(task, offset!(task_flags)),
         exit_state: load_u32(task, census!(task_exit_state)),
-        reserved: 0,
         comm: [0; 16],
     };
     // SAFETY: inside the sixteen bytes.

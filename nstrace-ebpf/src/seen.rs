@@ -206,6 +206,7 @@ fn write(visit: Visit, own: u64, ns: Kptr, t: u32) {
         id: if id == ABSENT { 0 } else { load_u64(ns, common + id) },
         owner: key(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32),
         parent: 0,
+        ucounts: if entry(&CENSUS.ns_ucounts, t) == ABSENT { 0 } else { load_u64(ns, entry(&CENSUS.ns_ucounts, t)) },
         inum: load_u32(ns, common + offset!(ns_common_inum)),
         clone_flag: flag_of(t),
         refs: if count == ABSENT { u32::MAX } else { load_u32(ns, count) },

@@ -21,6 +21,8 @@ pub struct NamespaceFact {
     pub name: NsName,
     pub owner: Key,
     pub parent: Key,
+    /// Address of the `struct ucounts` in its owner, 0 unknown.
+    pub ucounts: u64,
     pub level: Option<u32>,
     pub owner_uid: Option<u32>,
     pub refs: Option<u32>,
@@ -42,6 +44,7 @@ pub struct TaskFact {
     pub real_cred: u64,
     pub cred: u64,
     pub pid: u64,
+    pub ucounts: u64,
 }
 
 /// What a holder other than a task is.
@@ -108,8 +111,10 @@ impl Builder {
         self.facts.iter().map(|fact| (fact.name.inum, fact.key)).collect()
     }
 
-    pub fn tasks(&self) -> &[TaskFact] {
-        &self.tasks
+    /// Keys and inode numbers of the mount namespaces known so far.
+    pub fn mount_namespaces(&self) -> Vec<(Key, u32)> {
+        let of_mounts = self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt);
+        of_mounts.map(|fact| (fact.key, fact.name.inum)).collect()
     }
 
     pub fn finish(mut self) -> Census {
@@ -145,6 +150,11 @@ impl Builder {
         members(&mut namespaces, &tasks);
         references(&mut namespaces, &tasks, &self.tasks);
         structure(&mut namespaces);
+        for fact in self.facts.iter().filter(|fact| fact.ucounts != 0) {
+            if let Some(NsIndex(owner)) = index(fact.owner) {
+                namespaces[owner].accounts.ucounts.insert(fact.ucounts);
+            }
+        }
         for HolderFact { ns, holder, object } in self.holders {
             let Some(NsIndex(at)) = self.by_key.get(&ns).map(|&i| place[i]) else { continue };
             let ns = &mut namespaces[at];
@@ -218,8 +228,7 @@ fn members(namespaces: &mut [Namespace], tasks: &[Task]) {
             let of_leader = leader.and_then(|task| task.member_of(t));
             // Namespaces of this type that this process was counted in.
             let mut counted: Vec<NsIndex> = Vec::new();
-            for i in start..end {
-                let task = &tasks[i];
+            for (i, task) in tasks.iter().enumerate().take(end).skip(start) {
                 let Some(member) = task.member_of(t) else { continue };
                 let ns = &mut namespaces[member.0];
                 if !counted.contains(&member) {
@@ -266,6 +275,7 @@ fn references(namespaces: &mut [Namespace], tasks: &[Task], facts: &[TaskFact]) 
             let accounts = &mut namespaces[at].accounts;
             match slot {
                 Slot::Member(NsType::User) => {
+                    accounts.ucounts.extend(Some(fact.ucounts).filter(|&ucounts| ucounts != 0));
                     accounts.creds.extend([fact.real_cred, fact.cred].into_iter().filter(|&cred| cred != 0));
                 }
                 Slot::Member(NsType::Pid) => accounts.pids.extend(Some(fact.pid).filter(|&pid| pid != 0)),

@@ -45,22 +45,10 @@ pub fn census(proc: &Proc, depth: Depth, containers: bool) -> anyhow::Result<Cen
             "zombies, sockets, files in flight, reference counts, owners and parents, because the kernel's own lists \
              cannot be read: {reason}"
         ));
-        note(&mut missing, "namespaces of tasks", missed);
+        note(&mut missing, "namespaces of tasks", &missed);
     }
     if depth == Depth::Holders {
-        let files = match &mut kernel {
-            Ok(iterators) => from_kernel::files(iterators, &mut builder).map_err(|error| format!("{error:#}")),
-            Err(reason) => Err(reason.clone()),
-        };
-        if let Err(reason) = files {
-            if kernel.is_ok() {
-                missing.push(format!("sockets and files in flight: {reason}"));
-            }
-            let missed = mounts::descriptors(proc, &mut builder).context("cannot read /proc")?;
-            note(&mut missing, "descriptors", missed);
-        }
-        let missed = mounts::of_members(proc, &mut builder).context("cannot read /proc")?;
-        note(&mut missing, "mount tables", missed);
+        holders(proc, &mut kernel, &mut builder, &mut missing)?;
     }
     let mut census = builder.finish();
     census.missing = missing;
@@ -71,7 +59,50 @@ pub fn census(proc: &Proc, depth: Depth, containers: bool) -> anyhow::Result<Cen
     Ok(census)
 }
 
-fn note(missing: &mut Vec<String>, what: &str, missed: Missed) {
+fn holders(
+    proc: &Proc,
+    kernel: &mut Result<CensusIterators, String>,
+    builder: &mut Builder,
+    missing: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let files = match kernel {
+        Ok(iterators) => from_kernel::files(iterators, builder).map_err(|error| format!("{error:#}")),
+        Err(reason) => Err(reason.clone()),
+    };
+    let detached = match files {
+        Ok(leads) => leads.detached,
+        Err(reason) => {
+            if kernel.is_ok() {
+                missing.push(format!("sockets and files in flight: {reason}"));
+            }
+            let missed = mounts::descriptors(proc, builder).context("cannot read /proc")?;
+            note(missing, "descriptors", &missed);
+            Vec::new()
+        }
+    };
+    let walked = match kernel {
+        Ok(iterators) => {
+            // Tables only add paths to what the walk finds, so one that is refused hides nothing.
+            let (places, _) = mounts::places(proc).context("cannot read /proc")?;
+            from_kernel::mounts(iterators, builder, &detached, &places).map_err(|error| format!("{error:#}"))
+        }
+        Err(reason) => Err(reason.clone()),
+    };
+    match walked {
+        Ok(0) => {}
+        Ok(torn) => missing.push(format!("mounts of {torn} mount namespaces that changed meanwhile: run it again")),
+        Err(reason) => {
+            if kernel.is_ok() {
+                missing.push(format!("mounts in mount namespaces without a process: {reason}"));
+            }
+            let missed = mounts::of_members(proc, builder).context("cannot read /proc")?;
+            note(missing, "mount tables", &missed);
+        }
+    }
+    Ok(())
+}
+
+fn note(missing: &mut Vec<String>, what: &str, missed: &Missed) {
     if missed.denied > 0 {
         let first = missed.first_denied.as_deref().unwrap_or("/proc");
         missing

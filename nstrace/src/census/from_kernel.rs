@@ -1,8 +1,11 @@
 //! Facts from the kernel's own objects, by the census iterators.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{
     Descriptor, Holder,
     build::{Builder, HolderFact, NamespaceFact, Object, TaskFact},
+    holder::MountHolder,
 };
 use crate::{
     event::Comm,
@@ -10,7 +13,7 @@ use crate::{
     ns::{NsName, NsType},
 };
 use nstrace_common::{
-    census::{File, Namespace, Task, what},
+    census::{File, Mount, Namespace, Task, mount_of, what},
     task::PF_KTHREAD,
 };
 
@@ -19,13 +22,15 @@ use nstrace_common::{
 pub(super) struct Leads {
     /// Descriptors of io_uring instances.
     pub io_urings: Vec<Descriptor>,
+    /// Anonymous mount namespaces by address, with the descriptor that keeps each.
+    pub detached: Vec<(u64, Descriptor)>,
 }
 
 /// Adds every task and the namespaces they refer to.
 pub(super) fn tasks(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
     let bytes = iterators.tasks()?;
     let mut leads = Leads::default();
-    add(&bytes, builder, &mut leads);
+    add(&bytes, builder, &mut leads, &mut Vec::new());
     Ok(())
 }
 
@@ -33,17 +38,83 @@ pub(super) fn tasks(iterators: &mut CensusIterators, builder: &mut Builder) -> a
 pub(super) fn files(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<Leads> {
     let bytes = iterators.files()?;
     let mut leads = Leads::default();
-    add(&bytes, builder, &mut leads);
+    add(&bytes, builder, &mut leads, &mut Vec::new());
     Ok(leads)
 }
 
-fn add(bytes: &[u8], builder: &mut Builder, leads: &mut Leads) {
+/// Adds the holders among mounts: those of every known mount namespace, of mount namespaces that only such a mount holds,
+/// and of trees that only a descriptor keeps. Returns the number of trees that changed meanwhile.
+pub(super) fn mounts(
+    iterators: &mut CensusIterators,
+    builder: &mut Builder,
+    detached: &[(u64, Descriptor)],
+    places: &Places,
+) -> anyhow::Result<u32> {
+    let mut walked = HashSet::new();
+    let mut torn = 0;
+    let mut trees: Vec<u64> = detached.iter().map(|&(tree, _)| tree).collect();
+    loop {
+        // A key is the address with the inode number over it.
+        let inums: HashMap<u64, u32> =
+            builder.mount_namespaces().into_iter().map(|(key, inum)| (key ^ u64::from(inum) << 32, inum)).collect();
+        trees.extend(inums.keys());
+        trees.retain(|&tree| walked.insert(tree));
+        if trees.is_empty() {
+            return Ok(torn);
+        }
+        let (bytes, some_torn) = iterators.mounts(&trees)?;
+        torn += some_torn;
+        let mut found = Vec::new();
+        add(&bytes, builder, &mut Leads::default(), &mut found);
+        for record in found {
+            let by: Vec<Descriptor> =
+                detached.iter().filter(|(tree, _)| *tree == record.mnt_ns).map(|&(_, at)| at).collect();
+            let at = if by.is_empty() { places.of(&record, inums.get(&record.mnt_ns).copied()) } else { None };
+            mount(&record, by, at, builder);
+        }
+        trees.clear();
+    }
+}
+
+fn mount(record: &Mount, detached: Vec<Descriptor>, at: Option<MountHolder>, builder: &mut Builder) {
+    let object = if record.what == mount_of::NSFS { Object::Nsfs } else { Object::SuperBlock(record.super_block) };
+    let ns = record.ns;
+    for by in detached {
+        builder.holder(HolderFact { ns, holder: Holder::DetachedMount(by), object });
+    }
+    let Some(at) = at else { return };
+    let holder = match record.what {
+        mount_of::NSFS => Holder::Mount(at),
+        mount_of::PROCFS => Holder::Procfs(at),
+        _ => Holder::Superblock(at),
+    };
+    builder.holder(HolderFact { ns, holder, object });
+}
+
+/// Where mounts are, as far as mount tables tell.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    by_id: HashMap<u32, MountHolder>,
+}
+
+impl Places {
+    pub fn new(mounts: impl IntoIterator<Item = (u32, MountHolder)>) -> Self {
+        Self { by_id: mounts.into_iter().collect() }
+    }
+
+    fn of(&self, record: &Mount, mnt_ns: Option<u32>) -> Option<MountHolder> {
+        let known = self.by_id.get(&record.id).filter(|place| mnt_ns.is_none() || place.mnt_ns == mnt_ns);
+        Some(known.cloned().unwrap_or_else(|| MountHolder::unnamed(mnt_ns)))
+    }
+}
+
+fn add(bytes: &[u8], builder: &mut Builder, leads: &mut Leads, mounts: &mut Vec<Mount>) {
     for record in records(bytes) {
         match record {
             Record::Namespace(record) => builder.namespace_record(&record),
             Record::Task(record) => builder.task(task(&record)),
             Record::File(record) => file(&record, builder, leads),
-            Record::Mount(_) => {}
+            Record::Mount(record) => mounts.push(record),
         }
     }
 }
@@ -58,6 +129,7 @@ impl Builder {
             name: NsName { ns_type, inum: record.inum, id: Some(record.id).filter(|&id| id != 0) },
             owner: record.owner,
             parent: record.parent,
+            ucounts: record.ucounts,
             level: nests.then_some(record.level),
             owner_uid: (ns_type == NsType::User).then_some(record.owner_uid),
             refs: Some(record.refs).filter(|&refs| refs != u32::MAX),
@@ -80,6 +152,7 @@ fn task(record: &Task) -> TaskFact {
         real_cred: record.real_cred,
         cred: record.cred,
         pid: record.pid,
+        ucounts: record.ucounts,
     }
 }
 
@@ -96,6 +169,10 @@ fn file(record: &File, builder: &mut Builder, leads: &mut Leads) {
         what::TUN => (Holder::Tun(at), Object::Sock(record.object)),
         what::PIDFD => (Holder::Pidfd(at), Object::Pid(record.object)),
         what::CRED => (Holder::Cred(at), Object::Cred(record.object)),
+        what::DETACHED_MOUNT => {
+            leads.detached.push((record.object, at));
+            return;
+        }
         what::IO_URING => {
             leads.io_urings.push(at);
             return;

@@ -35,6 +35,7 @@ pub(super) fn tasks(proc: &Proc, builder: &mut Builder) -> Result<Missed, ReadEr
             real_cred: 0,
             cred: 0,
             pid: 0,
+            ucounts: 0,
         });
     }
     Ok(scan.missed)
@@ -42,5 +43,14 @@ pub(super) fn tasks(proc: &Proc, builder: &mut Builder) -> Result<Missed, ReadEr
 
 /// A namespace of which only the name is known.
 pub(super) fn undescribed(name: NsName) -> NamespaceFact {
-    NamespaceFact { key: name.inum.into(), name, owner: 0, parent: 0, level: None, owner_uid: None, refs: None }
+    NamespaceFact {
+        key: name.inum.into(),
+        name,
+        owner: 0,
+        parent: 0,
+        ucounts: 0,
+        level: None,
+        owner_uid: None,
+        refs: None,
+    }
 }

@@ -42,6 +42,18 @@ pub struct HolderScan {
     pub missed: Missed,
 }
 
+/// Where a mount is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPlace {
+    pub id: u64,
+    /// Inode number of its mount namespace.
+    pub mnt_ns: u32,
+    /// As seen there; hostile.
+    pub path: String,
+    /// Something is mounted over it or on the way to it.
+    pub hidden: bool,
+}
+
 impl Proc {
     /// Every descriptor, `O_PATH` ones included, of every process but the reader that is on nsfs.
     ///
@@ -70,43 +82,65 @@ impl Proc {
     }
 
     /// Every nsfs bind mount of every mount namespace that has a member.
+    pub fn nsfs_mounts(&self) -> Result<HolderScan, ReadError> {
+        let root = self.open()?;
+        let own_mnt_ns = self.own_mnt_ns(&root);
+        let mut scan = HolderScan::default();
+        scan.missed = self.mounts(|mnt_ns, mount, hidden| {
+            if mount.fstype != b"nsfs" {
+                return;
+            }
+            let Some((ns_type, inum)) = parse_ns_link(&mount.root) else { return };
+            let mut ns = NsName { ns_type, inum, id: None };
+            if own_mnt_ns == Some(mnt_ns)
+                && let Ok(point) = CString::new(mount.point.as_ref())
+            {
+                ns = with_id(ns, &root, &point);
+            }
+            let path = String::from_utf8_lossy(&mount.point).into_owned();
+            scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path }, tid: None, hidden });
+        })?;
+        Ok(scan)
+    }
+
+    /// Where every mount of every mount namespace that has a member is.
+    pub fn mount_places(&self) -> Result<(Vec<MountPlace>, Missed), ReadError> {
+        let mut places = Vec::new();
+        let missed = self.mounts(|mnt_ns, mount, hidden| {
+            let path = String::from_utf8_lossy(&mount.point).into_owned();
+            places.push(MountPlace { id: mount.id, mnt_ns, path, hidden });
+        })?;
+        Ok((places, missed))
+    }
+
+    /// Calls `each` with the mount namespace and whether it is hidden, once per mount.
     ///
     /// `mountinfo` is read of one process per mount namespace and root directory: a process under chroot(2) sees only
     /// the mounts below its root, so one without gives the better path and is read first.
-    pub fn nsfs_mounts(&self) -> Result<HolderScan, ReadError> {
+    fn mounts(&self, mut each: impl FnMut(u32, &mountinfo::Mount<'_>, bool)) -> Result<Missed, ReadError> {
         let root = self.open()?;
-        let mut scan = HolderScan::default();
+        let mut missed = Missed::default();
         let mut seen: HashMap<u32, HashSet<u64>> = HashMap::new();
         let mut text = Vec::new();
-        let own_mnt_ns = self.own_mnt_ns(&root);
-        for (mnt_ns, tgid, tid) in mount_namespaces(&root, self, &mut scan.missed)? {
+        for (mnt_ns, tgid, tid) in mount_namespaces(&root, self, &mut missed)? {
             let path = format!("{tgid}/task/{tid}/mountinfo");
             let read = CString::new(path.as_str())
                 .map_err(|_| ReadError::Malformed("path"))
                 .and_then(|name| read_file(&root, &name, &mut text));
             if let Err(error) = read {
-                scan.missed.note(error, format_args!("{}/{path}", self.root.display()));
+                missed.note(error, format_args!("{}/{path}", self.root.display()));
                 continue;
             }
             let ids = seen.entry(mnt_ns).or_default();
             let table: Vec<_> = mountinfo::mounts(&text).collect();
             let hidden = mountinfo::hidden(&table);
-            for mount in table.iter().filter(|mount| mount.fstype == b"nsfs") {
-                let Some((ns_type, inum)) = parse_ns_link(&mount.root) else { continue };
+            for mount in &table {
                 if ids.insert(mount.id) {
-                    let mut ns = NsName { ns_type, inum, id: None };
-                    if own_mnt_ns == Some(mnt_ns)
-                        && let Ok(point) = CString::new(mount.point.as_ref())
-                    {
-                        ns = with_id(ns, &root, &point);
-                    }
-                    let path = String::from_utf8_lossy(&mount.point).into_owned();
-                    let hidden = hidden.contains(&mount.id);
-                    scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path }, tid: None, hidden });
+                    each(mnt_ns, mount, hidden.contains(&mount.id));
                 }
             }
         }
-        Ok(scan)
+        Ok(missed)
     }
 
     fn own_mnt_ns(&self, root: &OwnedFd) -> Option<u32> {

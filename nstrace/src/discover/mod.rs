@@ -27,7 +27,7 @@ use rustix::{
     fs::{CWD, Mode, OFlags},
 };
 
-pub use holders::{Holder, HolderScan};
+pub use holders::{Holder, HolderScan, MountPlace};
 pub use read::{Missed, ReadError};
 pub use task_files::Placement;
 pub use tasks::{ScannedTask, TaskScan};

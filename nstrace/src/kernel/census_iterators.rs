@@ -5,9 +5,13 @@
 use std::io::Read;
 
 use anyhow::{Context, bail};
-use aya::{Ebpf, EbpfLoader, programs::Iter};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, MapData},
+    programs::Iter,
+};
 use nstrace_common::{
-    census::{File, Head, Mount, Namespace, Task, kind},
+    census::{File, Head, Mount, Namespace, Task, WALKS, Walk, kind},
     slots::TYPES,
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -75,6 +79,37 @@ impl CensusIterators {
         self.read("census_file", "task_file")
     }
 
+    /// Every mount that holds a namespace, in the trees of the mount namespaces at these addresses (which an earlier record
+    /// named). The second value counts trees that changed under the walk, of which a part is missing.
+    pub fn mounts(&mut self, trees: &[u64]) -> anyhow::Result<(Vec<u8>, u32)> {
+        let mut bytes = Vec::new();
+        let mut torn = 0;
+        for some in trees.chunks(WALKS) {
+            let mut list: Array<_, u64> = Array::try_from(self.ebpf.map_mut("TREES").context("no map TREES")?)?;
+            for (at, &tree) in (0_u32..).zip(some) {
+                list.set(at, tree, 0)?;
+            }
+            // No more than WALKS.
+            let count = u32::try_from(some.len())?;
+            let mut walk = Walk { count, ..Walk::default() };
+            while walk.to.index < count {
+                self.walk()?.set(0, Plain(Walk { visit: 0, ..walk }), 0)?;
+                bytes.append(&mut self.read("census_mount", "task")?);
+                let Plain(after) = self.walk()?.get(&0, 0)?;
+                if after.to == walk.to {
+                    bail!("the walk over the mounts stands still");
+                }
+                walk = after;
+            }
+            torn += walk.torn;
+        }
+        Ok((bytes, torn))
+    }
+
+    fn walk(&mut self) -> anyhow::Result<Array<&mut MapData, Plain>> {
+        Ok(Array::try_from(self.ebpf.map_mut("WALK").context("no map WALK")?)?)
+    }
+
     fn read(&mut self, name: &str, target: &str) -> anyhow::Result<Vec<u8>> {
         let program: &mut Iter =
             self.ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?.try_into()?;
@@ -98,6 +133,13 @@ impl CensusIterators {
         }
     }
 }
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Plain(Walk);
+
+// SAFETY: zerocopy has checked that a `Walk` has no padding and that any bytes are one.
+unsafe impl aya::Pod for Plain {}
 
 /// Splits what an iterator gave into records; ends early at a record of unknown kind, which cannot come from our object.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record> {

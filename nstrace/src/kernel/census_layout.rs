@@ -25,7 +25,9 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
     let at = |structure, path| btf.offset_of(structure, path).unwrap_or(ABSENT);
     let common_count = btf.offset_of("ns_common", "__ns_ref").or_else(|| btf.offset_of("ns_common", "count"));
     let mut ns_count = [ABSENT; TYPES];
+    let mut ns_ucounts = [ABSENT; TYPES];
     for (t, structure, own) in COUNTS {
+        ns_ucounts[t] = at(structure, "ucounts");
         ns_count[t] = match (common_count, btf.offset_of(structure, "ns")) {
             (Some(count), Some(common)) => common + count,
             _ => at(structure, own),
@@ -33,6 +35,7 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
     }
     CensusLayout {
         ns_count,
+        ns_ucounts,
         ns_common_active: at("ns_common", "__ns_ref_active"),
         task_group_leader: at("task_struct", "group_leader"),
         task_real_parent: at("task_struct", "real_parent"),
@@ -70,6 +73,7 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         mount_mnt_child: at("mount", "mnt_child"),
         mnt_namespace_root: at("mnt_namespace", "root"),
         proc_fs_info_pid_ns: at("proc_fs_info", "pid_ns"),
+        cred_ucounts: at("cred", "ucounts"),
         ns_common_list: btf
             .offset_of("ns_common", "ns_unified_node.ns_list_entry")
             .or_else(|| btf.offset_of("ns_common", "ns_list_node"))
