@@ -36,10 +36,16 @@ pub mod what {
     pub const CRED: u32 = 5;
     /// An nsfs file in a message that waits in the receive queue of this unix socket; `object` is the file in flight.
     pub const IN_FLIGHT: u32 = 6;
+    /// A file of a file system that a user namespace other than the initial one owns; `object` is the super block.
+    pub const SUPER_BLOCK: u32 = 9;
+    /// A file of a procfs of a pid namespace other than the initial one; `object` is the super block.
+    pub const PROCFS: u32 = 10;
+    /// No file: a System V shared memory segment is attached; `object` is the `struct file` of the attachment, `detail` its id.
+    pub const SHM: u32 = 11;
     /// An io_uring instance, no namespace: its registered files are told by `/proc/PID/fdinfo`.
     pub const IO_URING: u32 = 7;
     /// A file in a mount tree that belongs to no visible mount namespace (`open_tree`, `fsmount`); `object` is the address of
-    /// the anonymous `struct mnt_namespace`.
+    /// the anonymous `struct mnt_namespace`, `ns` its owner.
     pub const DETACHED_MOUNT: u32 = 8;
 }
 
@@ -141,8 +147,8 @@ pub struct File {
     pub ns: u64,
     /// Address of what takes the reference; see [`what`].
     pub object: u64,
-    /// Address of the `struct file` behind the descriptor.
-    pub file: u64,
+    /// Address of the `ucounts` of the credentials, for [`what::CRED`].
+    pub ucounts: u64,
     pub tid: u32,
     pub tgid: u32,
     pub fd: u32,
@@ -175,7 +181,7 @@ pub struct Mount {
 }
 const _: () = assert!(size_of::<Mount>() == 48);
 
-/// Where the walk over mount trees stands; user space sets `count` and zeroes the rest before a run.
+/// Where a walk over mount trees, or over the kernel's lists of namespaces, stands; user space sets `count` and zeroes the rest before a run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Walk {
@@ -190,13 +196,13 @@ pub struct Walk {
 }
 const _: () = assert!(size_of::<Walk>() == 48);
 
-/// A mount of one of the listed mount namespaces.
+/// A mount of one of the listed mount namespaces, or a link of a list.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Place {
-    /// Address of the mount; 0 = the root of the tree.
+    /// Address of the mount or link; 0 = the first.
     pub mount: u64,
-    /// Which mount namespace of the list.
+    /// Which mount namespace or list.
     pub index: u32,
     /// 1: its subtree is done, the walk goes up.
     pub up: u32,
@@ -267,7 +273,10 @@ layout! {
     mnt_namespace_root,
     proc_fs_info_pid_ns,
     cred_ucounts,
-    /// The list of all namespaces of a type (6.18) or of all (6.19+), inside `ns_common`.
+    /// The link of the list of all namespaces of a type (6.18) or of all types (6.19+), inside `ns_common`.
     ns_common_list,
     net_list,
+    vm_area_struct_vm_file,
+    shm_file_data_id,
+    shm_file_data_ns,
 }

@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "shared with the tracer, which uses all of it")]
 mod config;
 mod iter_files;
+mod iter_lists;
+mod iter_memory;
 mod iter_mounts;
 mod iter_tasks;
 #[allow(dead_code, reason = "shared with the tracer, which uses all of it")]

@@ -2,6 +2,7 @@
 
 use nstrace_common::{
     census::{File, kind, what},
+    layout::ABSENT,
     slots::{MNT, NET, PID, USER},
 };
 
@@ -27,6 +28,8 @@ pub const NSFS: u64 = 0x6e73_6673;
 const SOCKFS: u64 = 0x534f_434b;
 const ANON_INODE: u64 = 0x0904_1934;
 const PIDFS: u64 = 0x5049_4446;
+/// `PROC_SUPER_MAGIC`.
+pub const PROC: u64 = 0x9fa0;
 
 /// `MKDEV(MISC_MAJOR, TUN_MINOR)`.
 const TUN: u32 = 10 << 20 | 200;
@@ -61,7 +64,7 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         head: head::<File>(kind::FILE),
         ns: 0,
         object: file as u64,
-        file: file as u64,
+        ucounts: 0,
         tid: load_u32(task, offset!(task_pid)),
         tgid,
         fd,
@@ -86,6 +89,7 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
     }
     opener(visit, record, task, file);
     detached(visit, record, file);
+    file_system(visit, record, load_ptr(inode, census!(inode_i_sb)));
     describe_waiting(visit);
     0
 }
@@ -193,6 +197,10 @@ fn opener(visit: Visit, mut record: File, task: Kptr, file: Kptr) {
     }
     record.what = what::CRED;
     record.object = cred as u64;
+    let ucounts = census!(cred_ucounts);
+    if ucounts != ABSENT {
+        record.ucounts = load_u64(cred, ucounts);
+    }
     record.ns = describe(visit.seq, visit.number, user, USER as u32);
     visit.write(&record);
 }
@@ -214,7 +222,31 @@ fn detached(visit: Visit, mut record: File, file: Kptr) {
     if inum == 0 || inum == ANONYMOUS {
         record.what = what::DETACHED_MOUNT;
         record.object = ns as u64;
+        let owner = load_ptr(ns, offset!(ns_owner[MNT]));
+        record.ns = describe(visit.seq, visit.number, owner, USER as u32);
         visit.write(&record);
+    }
+}
+
+/// A file keeps its file system, also where that is not mounted any more.
+#[inline(always)]
+fn file_system(visit: Visit, mut record: File, super_block: Kptr) {
+    record.object = super_block as u64;
+    let user = load_ptr(super_block, census!(super_block_s_user_ns));
+    // Most belong to the initial one, which nothing frees.
+    if load_u32(user, offset!(user_namespace_level)) != 0 {
+        record.what = what::SUPER_BLOCK;
+        record.ns = describe(visit.seq, visit.number, user, USER as u32);
+        visit.write(&record);
+    }
+    if load_u64(super_block, census!(super_block_s_magic)) == PROC {
+        let info = load_ptr(super_block, census!(super_block_s_fs_info));
+        let pid_ns = load_ptr(info, census!(proc_fs_info_pid_ns));
+        if load_u32(pid_ns, offset!(pid_namespace_level)) != 0 {
+            record.what = what::PROCFS;
+            record.ns = describe(visit.seq, visit.number, pid_ns, PID as u32);
+            visit.write(&record);
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    iter_files::{NSFS, nsfs},
+    iter_files::{NSFS, PROC, nsfs},
+    iter_lists::start,
     iter_tasks::TaskIteration,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     seen::{Visit, census, describe, describe_waiting, head, nothing_waits},
@@ -21,15 +22,12 @@ use crate::{
 /// Moves of one visit: what it writes has to fit into the kernel's buffer of 32 KiB.
 const MOVES: u32 = 48;
 
-/// `PROC_SUPER_MAGIC`.
-const PROC: u64 = 0x9fa0;
-
 #[map]
-static WALK: Array<Walk> = Array::with_max_entries(1, 0);
+pub static WALK: Array<Walk> = Array::with_max_entries(1, 0);
 
-/// Addresses of mount namespaces.
+/// Addresses of mount namespaces, or of the namespaces that lists are entered at.
 #[map]
-static TREES: Array<u64> = Array::with_max_entries(WALKS as u32, 0);
+pub static TREES: Array<u64> = Array::with_max_entries(WALKS as u32, 0);
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
@@ -40,10 +38,7 @@ pub fn census_mount(ctx: *mut TaskIteration) -> i32 {
     nothing_waits();
     // SAFETY: the map's only element; one reader runs at a time.
     unsafe {
-        if (*walk).visit != visit.number {
-            (*walk).visit = visit.number;
-            (*walk).from = (*walk).to;
-        }
+        start(walk, visit);
         let mut at = (*walk).from;
         for _ in 0..MOVES {
             let Some(&ns) = TREES.get(at.index) else { break };

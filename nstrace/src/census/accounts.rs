@@ -19,6 +19,10 @@ pub struct Accounts {
     pub(super) pids: HashSet<u64>,
     pub(super) socks: HashSet<u64>,
     pub(super) super_blocks: HashSet<u64>,
+    /// Attachments of System V shared memory.
+    pub(super) attachments: HashSet<u64>,
+    /// Anonymous mount namespaces it owns.
+    pub(super) anonymous: HashSet<u64>,
     /// Child namespaces whose `parent` it is, and namespaces it owns.
     pub(super) below: u32,
     /// Some nsfs file or mount exists.
@@ -33,6 +37,8 @@ impl Accounts {
             + self.pids.len()
             + self.socks.len()
             + self.super_blocks.len()
+            + self.attachments.len()
+            + self.anonymous.len()
             + usize::from(self.nsfs);
         u32::try_from(objects).unwrap_or(u32::MAX).saturating_add(self.below)
     }
@@ -48,6 +54,8 @@ impl Accounts {
             ("nsfs inode", u32::from(self.nsfs)),
             ("sock", len(self.socks.len())),
             ("super block", len(self.super_blocks.len())),
+            ("shared memory attachment", len(self.attachments.len())),
+            ("detached mount tree", len(self.anonymous.len())),
             ("namespace below", self.below),
         ]
         .into_iter()

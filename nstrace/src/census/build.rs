@@ -62,9 +62,17 @@ pub enum Object {
     /// The nsfs inode.
     Nsfs,
     Sock(u64),
-    Cred(u64),
+    /// With its `ucounts`, 0 unknown.
+    Cred {
+        cred: u64,
+        ucounts: u64,
+    },
     Pid(u64),
     SuperBlock(u64),
+    /// `struct file` of an attached shared memory segment.
+    Attachment(u64),
+    /// An anonymous mount namespace that it owns.
+    Anonymous(u64),
     /// One that is counted elsewhere, or not at all.
     None,
 }
@@ -109,6 +117,12 @@ impl Builder {
     /// Keys by inode number.
     pub fn keys(&self) -> HashMap<u32, Key> {
         self.facts.iter().map(|fact| (fact.name.inum, fact.key)).collect()
+    }
+
+    /// Key and type of every initial namespace.
+    pub fn initial_keys(&self) -> Vec<(NsType, Key, u32)> {
+        let initial = self.facts.iter().filter(|fact| self.initial.contains(&fact.name.inum));
+        initial.map(|fact| (fact.name.ns_type, fact.key, fact.name.inum)).collect()
     }
 
     /// Keys and inode numbers of the mount namespaces known so far.
@@ -161,9 +175,14 @@ impl Builder {
             match object {
                 Object::Nsfs => ns.accounts.nsfs = true,
                 Object::Sock(sock) => drop(ns.accounts.socks.insert(sock)),
-                Object::Cred(cred) => drop(ns.accounts.creds.insert(cred)),
+                Object::Cred { cred, ucounts } => {
+                    ns.accounts.creds.insert(cred);
+                    ns.accounts.ucounts.extend(Some(ucounts).filter(|&ucounts| ucounts != 0));
+                }
                 Object::Pid(pid) => drop(ns.accounts.pids.insert(pid)),
                 Object::SuperBlock(block) => drop(ns.accounts.super_blocks.insert(block)),
+                Object::Attachment(file) => drop(ns.accounts.attachments.insert(file)),
+                Object::Anonymous(tree) => drop(ns.accounts.anonymous.insert(tree)),
                 Object::None => {}
             }
             ns.holders.push(holder);
@@ -178,27 +197,12 @@ impl Builder {
 
 /// By kind, then by process, thread and number.
 fn sort_key(holder: &Holder) -> (HolderKind, usize, Descriptor, Option<MountKey>) {
-    let none = Descriptor { pid: 0, tid: 0, fd: 0 };
-    let kind = holder.kind();
-    match holder {
-        Holder::Task(TaskIndex(i)) | Holder::Thread(TaskIndex(i)) | Holder::Zombie(TaskIndex(i)) => {
-            (kind, *i, none, None)
-        }
-        Holder::Pending(TaskIndex(i)) | Holder::Child(NsIndex(i)) | Holder::Owned(NsIndex(i)) => (kind, *i, none, None),
-        Holder::Fd(at)
-        | Holder::InFlight(at)
-        | Holder::IoUring(at)
-        | Holder::DetachedMount(at)
-        | Holder::Socket { at, .. }
-        | Holder::Tun(at)
-        | Holder::Cred(at)
-        | Holder::Pidfd(at) => (kind, 0, *at, None),
-        Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => {
-            (kind, 0, none, Some(MountKey(mount.mnt_ns, mount.path.clone())))
-        }
-        Holder::Shm { id } => (kind, *id as usize, none, None),
-        Holder::Other(_) => (kind, 0, none, None),
-    }
+    let number = match holder {
+        Holder::Shm { pid, .. } => *pid as usize,
+        _ => holder.task().map(|task| task.0).or(holder.namespace().map(|ns| ns.0)).unwrap_or(0),
+    };
+    let at = holder.descriptor().unwrap_or(Descriptor { pid: 0, tid: 0, fd: 0 });
+    (holder.kind(), number, at, holder.mount().map(|mount| MountKey(mount.mnt_ns, mount.path.clone())))
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

@@ -69,8 +69,12 @@ fn holders(
         Ok(iterators) => from_kernel::files(iterators, builder).map_err(|error| format!("{error:#}")),
         Err(reason) => Err(reason.clone()),
     };
+    let mut rings = Vec::new();
     let detached = match files {
-        Ok(leads) => leads.detached,
+        Ok(leads) => {
+            rings = leads.io_urings;
+            leads.detached
+        }
         Err(reason) => {
             if kernel.is_ok() {
                 missing.push(format!("sockets and files in flight: {reason}"));
@@ -82,12 +86,20 @@ fn holders(
     };
     let walked = match kernel {
         Ok(iterators) => {
+            if let Err(error) = from_kernel::memory(iterators, builder) {
+                missing.push(format!("attached shared memory: {error:#}"));
+            }
+            if let Err(error) = from_kernel::lists(iterators, builder) {
+                missing.push(format!("namespaces that no visible holder leads to: {error:#}"));
+            }
             // Tables only add paths to what the walk finds, so one that is refused hides nothing.
             let (places, _) = mounts::places(proc).context("cannot read /proc")?;
             from_kernel::mounts(iterators, builder, &detached, &places).map_err(|error| format!("{error:#}"))
         }
         Err(reason) => Err(reason.clone()),
     };
+    // After the lists, so that every namespace is known by its key.
+    mounts::io_urings(proc, &rings, builder);
     match walked {
         Ok(0) => {}
         Ok(torn) => missing.push(format!("mounts of {torn} mount namespaces that changed meanwhile: run it again")),

@@ -42,6 +42,22 @@ pub(super) fn files(iterators: &mut CensusIterators, builder: &mut Builder) -> a
     Ok(leads)
 }
 
+/// Adds the attached shared memory segments.
+pub(super) fn memory(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
+    let bytes = iterators.memory()?;
+    add(&bytes, builder, &mut Leads::default(), &mut Vec::new());
+    Ok(())
+}
+
+/// Adds every namespace on the kernel's own lists, also those that no holder led to.
+pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
+    let entries: Vec<(NsType, u64)> =
+        builder.initial_keys().into_iter().map(|(t, key, inum)| (t, key ^ u64::from(inum) << 32)).collect();
+    let bytes = iterators.listed(&entries)?;
+    add(&bytes, builder, &mut Leads::default(), &mut Vec::new());
+    Ok(())
+}
+
 /// Adds the holders among mounts: those of every known mount namespace, of mount namespaces that only such a mount holds,
 /// and of trees that only a descriptor keeps. Returns the number of trees that changed meanwhile.
 pub(super) fn mounts(
@@ -69,20 +85,24 @@ pub(super) fn mounts(
         for record in found {
             let by: Vec<Descriptor> =
                 detached.iter().filter(|(tree, _)| *tree == record.mnt_ns).map(|&(_, at)| at).collect();
-            let at = if by.is_empty() { places.of(&record, inums.get(&record.mnt_ns).copied()) } else { None };
-            mount(&record, by, at, builder);
+            let at = places.of(&record, inums.get(&record.mnt_ns).copied());
+            mount(&record, &by, at, builder);
         }
         trees.clear();
     }
 }
 
-fn mount(record: &Mount, detached: Vec<Descriptor>, at: Option<MountHolder>, builder: &mut Builder) {
+fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut Builder) {
     let object = if record.what == mount_of::NSFS { Object::Nsfs } else { Object::SuperBlock(record.super_block) };
     let ns = record.ns;
-    for by in detached {
-        builder.holder(HolderFact { ns, holder: Holder::DetachedMount(by), object });
+    if record.what == mount_of::NSFS {
+        for &by in detached {
+            builder.holder(HolderFact { ns, holder: Holder::DetachedMount(by), object });
+        }
+        if !detached.is_empty() {
+            return;
+        }
     }
-    let Some(at) = at else { return };
     let holder = match record.what {
         mount_of::NSFS => Holder::Mount(at),
         mount_of::PROCFS => Holder::Procfs(at),
@@ -102,9 +122,9 @@ impl Places {
         Self { by_id: mounts.into_iter().collect() }
     }
 
-    fn of(&self, record: &Mount, mnt_ns: Option<u32>) -> Option<MountHolder> {
-        let known = self.by_id.get(&record.id).filter(|place| mnt_ns.is_none() || place.mnt_ns == mnt_ns);
-        Some(known.cloned().unwrap_or_else(|| MountHolder::unnamed(mnt_ns)))
+    fn of(&self, record: &Mount, mnt_ns: Option<u32>) -> MountHolder {
+        let known = self.by_id.get(&record.id).filter(|place| mnt_ns.is_some() && place.mnt_ns == mnt_ns);
+        known.cloned().unwrap_or_else(|| MountHolder::unnamed(mnt_ns))
     }
 }
 
@@ -168,10 +188,13 @@ fn file(record: &File, builder: &mut Builder, leads: &mut Leads) {
         }
         what::TUN => (Holder::Tun(at), Object::Sock(record.object)),
         what::PIDFD => (Holder::Pidfd(at), Object::Pid(record.object)),
-        what::CRED => (Holder::Cred(at), Object::Cred(record.object)),
+        what::CRED => (Holder::Cred(at), Object::Cred { cred: record.object, ucounts: record.ucounts }),
+        what::SUPER_BLOCK => (Holder::SuperblockFile(at), Object::SuperBlock(record.object)),
+        what::PROCFS => (Holder::ProcfsFile(at), Object::SuperBlock(record.object)),
+        what::SHM => (Holder::Shm { pid: record.tgid, id: record.detail }, Object::Attachment(record.object)),
         what::DETACHED_MOUNT => {
             leads.detached.push((record.object, at));
-            return;
+            (Holder::DetachedMount(at), Object::Anonymous(record.object))
         }
         what::IO_URING => {
             leads.io_urings.push(at);

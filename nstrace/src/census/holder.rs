@@ -46,12 +46,17 @@ pub enum Holder {
     Cred(Descriptor),
     /// A mounted file system that this user namespace owns.
     Superblock(MountHolder),
+    /// A file on a file system that this user namespace owns.
+    SuperblockFile(Descriptor),
+    /// A file on a procfs that shows this pid namespace.
+    ProcfsFile(Descriptor),
     /// A procfs that shows this pid namespace.
     Procfs(MountHolder),
     /// A pidfd, of a task that is gone.
     Pidfd(Descriptor),
-    /// A System V shared memory segment of this ipc namespace that is attached somewhere.
+    /// A System V shared memory segment of this ipc namespace attached in a process.
     Shm {
+        pid: u32,
         id: u32,
     },
     /// Something that is not told apart.
@@ -120,6 +125,47 @@ impl HolderKind {
 }
 
 impl Holder {
+    /// The descriptor it is or goes through.
+    pub const fn descriptor(&self) -> Option<Descriptor> {
+        match self {
+            Self::Fd(at)
+            | Self::InFlight(at)
+            | Self::IoUring(at)
+            | Self::DetachedMount(at)
+            | Self::Socket { at, .. }
+            | Self::Tun(at)
+            | Self::Cred(at)
+            | Self::SuperblockFile(at)
+            | Self::ProcfsFile(at)
+            | Self::Pidfd(at) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// The task it is.
+    pub const fn task(&self) -> Option<TaskIndex> {
+        match self {
+            Self::Task(task) | Self::Thread(task) | Self::Zombie(task) | Self::Pending(task) => Some(*task),
+            _ => None,
+        }
+    }
+
+    /// The mount it is.
+    pub const fn mount(&self) -> Option<&MountHolder> {
+        match self {
+            Self::Mount(mount) | Self::Superblock(mount) | Self::Procfs(mount) => Some(mount),
+            _ => None,
+        }
+    }
+
+    /// The namespace it is.
+    pub const fn namespace(&self) -> Option<NsIndex> {
+        match self {
+            Self::Child(ns) | Self::Owned(ns) => Some(*ns),
+            _ => None,
+        }
+    }
+
     pub const fn kind(&self) -> HolderKind {
         match self {
             Self::Task(_) => HolderKind::Task,
@@ -136,8 +182,8 @@ impl Holder {
             Self::Socket { .. } => HolderKind::Socket,
             Self::Tun(_) => HolderKind::Tun,
             Self::Cred(_) => HolderKind::Cred,
-            Self::Superblock(_) => HolderKind::Superblock,
-            Self::Procfs(_) => HolderKind::Procfs,
+            Self::Superblock(_) | Self::SuperblockFile(_) => HolderKind::Superblock,
+            Self::Procfs(_) | Self::ProcfsFile(_) => HolderKind::Procfs,
             Self::Pidfd(_) => HolderKind::Pidfd,
             Self::Shm { .. } => HolderKind::Shm,
             Self::Other(_) => HolderKind::Other,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Holder,
+    Descriptor, Holder,
     build::{Builder, HolderFact, Key, Object},
     from_kernel::Places,
     from_proc::undescribed,
@@ -44,10 +44,21 @@ pub(super) fn descriptors(proc: &Proc, builder: &mut Builder) -> Result<Missed, 
         let PinHolder::Fd { tgid, fd } = found.holder else { continue };
         let Ok(fd) = u32::try_from(fd) else { continue };
         let ns = key(builder, &mut keys, found.ns);
-        let at = super::Descriptor { pid: tgid, tid: found.tid.unwrap_or(tgid), fd };
+        let at = Descriptor { pid: tgid, tid: found.tid.unwrap_or(tgid), fd };
         builder.holder(HolderFact { ns, holder: Holder::Fd(at), object: Object::Nsfs });
     }
     Ok(scan.missed)
+}
+
+/// Adds the files registered with these io_uring instances. One that is gone or busy adds nothing.
+pub(super) fn io_urings(proc: &Proc, rings: &[Descriptor], builder: &mut Builder) {
+    let mut keys = if rings.is_empty() { HashMap::new() } else { builder.keys() };
+    for &at in rings {
+        for name in proc.io_uring_files(at.pid, at.tid, at.fd).unwrap_or_default() {
+            let ns = key(builder, &mut keys, name);
+            builder.holder(HolderFact { ns, holder: Holder::IoUring(at), object: Object::Nsfs });
+        }
+    }
 }
 
 /// The key of a namespace that a link named; described by its name alone when nothing else did.

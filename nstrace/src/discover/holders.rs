@@ -143,6 +143,15 @@ impl Proc {
         Ok(missed)
     }
 
+    /// Namespaces whose files are registered with the io_uring behind a descriptor (`io_uring_show_fdinfo`). The kernel leaves
+    /// the list out while the ring is busy.
+    pub fn io_uring_files(&self, tgid: u32, tid: u32, fd: u32) -> Result<Vec<NsName>, ReadError> {
+        let name = CString::new(format!("{tgid}/task/{tid}/fdinfo/{fd}")).map_err(|_| ReadError::Malformed("path"))?;
+        let mut text = Vec::new();
+        read_file(self.open()?, &name, &mut text)?;
+        Ok(registered_files(&text))
+    }
+
     fn own_mnt_ns(&self, root: &OwnedFd) -> Option<u32> {
         let mut buffer = [0; libc::PATH_MAX as usize];
         Some(parse_ns_link(read_link(root.as_fd(), c"self/ns/mnt", &mut buffer).ok()?)?.1)
@@ -155,6 +164,20 @@ impl Proc {
         let stat = rustix::fs::statx(root, c"self/ns/net", AtFlags::empty(), StatxFlags::INO).ok()?;
         Some((stat.stx_dev_major, stat.stx_dev_minor))
     }
+}
+
+/// The namespaces among the lines `    0: net:[4026532177]` after `UserFiles`.
+fn registered_files(text: &[u8]) -> Vec<NsName> {
+    let mut lines = text.split(|&b| b == b'\n').skip_while(|line| !line.starts_with(b"UserFiles:"));
+    lines.next();
+    lines
+        .take_while(|line| line.starts_with(b" "))
+        .filter_map(|line| {
+            let colon = line.iter().position(|&b| b == b':')?;
+            let (ns_type, inum) = parse_ns_link(line.get(colon + 1..)?.trim_ascii())?;
+            Some(NsName { ns_type, inum, id: None })
+        })
+        .collect()
 }
 
 /// `ns` with the id of what is at `path` below `dir`, when that is this namespace.

@@ -12,9 +12,12 @@ use aya::{
 };
 use nstrace_common::{
     census::{File, Head, Mount, Namespace, Task, WALKS, Walk, kind},
+    layout::{ABSENT, Layout},
     slots::TYPES,
 };
 use zerocopy::{FromBytes, IntoBytes};
+
+use crate::ns::NsType;
 
 use super::{
     census_layout,
@@ -36,7 +39,21 @@ pub enum Record {
 pub struct CensusIterators {
     ebpf: Ebpf,
     btf: aya::Btf,
+    layout: Layout,
+    lists: Lists,
 }
+
+/// The lists of namespaces that a kernel keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// Of all types (6.18+).
+    All,
+    /// Of network namespaces only.
+    Nets,
+}
+
+/// Most passes over the tasks for one walk.
+const MAX_RUNS: u32 = 1000;
 
 impl CensusIterators {
     /// Prepares the object; programs are loaded when they are first read.
@@ -66,7 +83,8 @@ impl CensusIterators {
             .override_global("CONFIG", config.as_bytes(), true)
             .load(object)
             .context("cannot load the eBPF object")?;
-        Ok(Self { ebpf, btf })
+        let lists = if census.ns_common_list == ABSENT { Lists::Nets } else { Lists::All };
+        Ok(Self { ebpf, btf, layout, lists })
     }
 
     /// Every thread, each namespace it refers to before it.
@@ -79,9 +97,35 @@ impl CensusIterators {
         self.read("census_file", "task_file")
     }
 
+    /// Every attached System V shared memory segment. 5.12 and newer.
+    pub fn memory(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.read("census_memory", "task_vma")
+    }
+
     /// Every mount that holds a namespace, in the trees of the mount namespaces at these addresses (which an earlier record
     /// named). The second value counts trees that changed under the walk, of which a part is missing.
     pub fn mounts(&mut self, trees: &[u64]) -> anyhow::Result<(Vec<u8>, u32)> {
+        self.walk("census_mount", trees)
+    }
+
+    /// Which lists of namespaces the kernel has.
+    pub fn lists(&self) -> Lists {
+        self.lists
+    }
+
+    /// Every namespace on the lists, entered at namespaces known by address: of each type for [`Lists::All`], a network
+    /// namespace for [`Lists::Nets`].
+    pub fn listed(&mut self, entries: &[(NsType, u64)]) -> anyhow::Result<Vec<u8>> {
+        let common = |t: NsType| u64::from(self.layout.ns_common[t.index()]);
+        let entries: Vec<u64> = match self.lists {
+            Lists::All => entries.iter().map(|&(t, address)| address + common(t)).collect(),
+            Lists::Nets => entries.iter().filter(|(t, _)| *t == NsType::Net).map(|&(_, address)| address).collect(),
+        };
+        Ok(self.walk("census_list", &entries)?.0)
+    }
+
+    /// Runs a walk to its end.
+    fn walk(&mut self, program: &str, trees: &[u64]) -> anyhow::Result<(Vec<u8>, u32)> {
         let mut bytes = Vec::new();
         let mut torn = 0;
         for some in trees.chunks(WALKS) {
@@ -92,12 +136,15 @@ impl CensusIterators {
             // No more than WALKS.
             let count = u32::try_from(some.len())?;
             let mut walk = Walk { count, ..Walk::default() };
+            let mut runs = 0;
             while walk.to.index < count {
-                self.walk()?.set(0, Plain(Walk { visit: 0, ..walk }), 0)?;
-                bytes.append(&mut self.read("census_mount", "task")?);
-                let Plain(after) = self.walk()?.get(&0, 0)?;
-                if after.to == walk.to {
-                    bail!("the walk over the mounts stands still");
+                self.place()?.set(0, Plain(Walk { visit: 0, ..walk }), 0)?;
+                bytes.append(&mut self.read(program, "task")?);
+                let Plain(after) = self.place()?.get(&0, 0)?;
+                runs += 1;
+                // Memory that is used again under the walk could lead it in circles.
+                if after.to == walk.to || runs > MAX_RUNS {
+                    bail!("the walk did not come to an end: run it again");
                 }
                 walk = after;
             }
@@ -106,7 +153,7 @@ impl CensusIterators {
         Ok((bytes, torn))
     }
 
-    fn walk(&mut self) -> anyhow::Result<Array<&mut MapData, Plain>> {
+    fn place(&mut self) -> anyhow::Result<Array<&mut MapData, Plain>> {
         Ok(Array::try_from(self.ebpf.map_mut("WALK").context("no map WALK")?)?)
     }
 

@@ -79,5 +79,8 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
             .or_else(|| btf.offset_of("ns_common", "ns_list_node"))
             .unwrap_or(ABSENT),
         net_list: at("net", "list"),
+        vm_area_struct_vm_file: at("vm_area_struct", "vm_file"),
+        shm_file_data_id: at("shm_file_data", "id"),
+        shm_file_data_ns: at("shm_file_data", "ns"),
     }
 }

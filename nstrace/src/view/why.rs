@@ -103,6 +103,8 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
             | Holder::Socket { at, .. }
             | Holder::Tun(at)
             | Holder::Cred(at)
+            | Holder::SuperblockFile(at)
+            | Holder::ProcfsFile(at)
             | Holder::Pidfd(at) => {
                 let thread = if at.tid == at.pid { String::new() } else { format!(" thread {}", at.tid) };
                 let family = match holder {
@@ -118,7 +120,7 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
                 format!("{path}{inside}{}", if mount.hidden { " (hidden under another mount)" } else { "" })
             }
             Holder::Child(child) | Holder::Owned(child) => why.name(*child).to_string(),
-            Holder::Shm { id } => format!("segment {id}"),
+            Holder::Shm { pid, id } => format!("segment {id} attached in {pid}"),
             Holder::Other(what) => (*what).to_owned(),
         };
         say(format_args!("  {kind:<14} {}", text.trim_end()));
@@ -196,11 +198,13 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
         | Holder::DetachedMount(at)
         | Holder::Tun(at)
         | Holder::Cred(at)
+        | Holder::SuperblockFile(at)
+        | Holder::ProcfsFile(at)
         | Holder::Pidfd(at) => of_file(*at, base),
         Holder::Socket { at, family } => JsonHolder { family: Some(family_name(*family)), ..of_file(*at, base) },
         Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => of_mount(mount, base),
         Holder::Child(child) | Holder::Owned(child) => JsonHolder { ns: Some(json_name(why.name(*child))), ..base },
-        Holder::Shm { id } => JsonHolder { shmid: Some(*id), ..base },
+        Holder::Shm { pid, id } => JsonHolder { pid: Some(*pid), shmid: Some(*id), ..base },
         Holder::Other(what) => JsonHolder { what: Some(what), ..base },
     }
 }
