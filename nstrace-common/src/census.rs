@@ -119,7 +119,7 @@ pub struct Namespace {
     pub id: u64,
     /// Key of the owning user namespace, of a user namespace its parent; 0 = none.
     pub owner: u64,
-    /// Key of the parent of a pid namespace; 0 = none.
+    /// Key of the parent of a pid namespace, 0 = none; means nothing of another type.
     pub parent: u64,
     /// Address of the `struct ucounts` of its owner that it was charged to.
     pub ucounts: u64,
@@ -131,12 +131,15 @@ pub struct Namespace {
     pub refs: u32,
     /// `__ns_ref_active` (6.19+); `u32::MAX` unknown.
     pub active: u32,
-    /// Nesting level of a pid or user namespace.
-    pub level: u32,
-    /// `user_namespace.owner`, a uid in the initial user namespace; `u32::MAX` for other types.
+    /// Nesting level of a pid namespace; means nothing of another type.
+    pub pid_level: u32,
+    /// Nesting level of a user namespace; means nothing of another type.
+    pub user_level: u32,
+    /// `user_namespace.owner`, a uid in the initial user namespace; means nothing of another type.
     pub owner_uid: u32,
+    pub reserved: u32,
 }
-const _: () = assert!(size_of::<Namespace>() == 72);
+const _: () = assert!(size_of::<Namespace>() == 80);
 
 /// [`kind::FILE`].
 #[repr(C)]

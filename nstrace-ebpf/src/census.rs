@@ -12,7 +12,7 @@ mod iter_lists;
 mod iter_memory;
 mod iter_mounts;
 mod iter_tasks;
-#[allow(dead_code, reason = "shared with the tracer, which uses all of it")]
+#[path = "census_memory.rs"]
 mod kernel_memory;
 mod seen;
 #[allow(dead_code, reason = "shared with the tracer, which uses all of it")]

@@ -2,7 +2,6 @@
 
 use nstrace_common::{
     census::{File, kind, what},
-    layout::ABSENT,
     slots::{MNT, NET, PID, USER},
 };
 
@@ -10,7 +9,7 @@ use crate::{
     config::{offset, self_tgid, typed},
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, head, nothing_waits, of_common},
+    seen::{Visit, census, describe, describe_waiting, head, of_common},
 };
 
 /// `struct bpf_iter__task_file`.
@@ -41,7 +40,7 @@ const PIDFD_NAME: u64 = u64::from_le_bytes(*b"[pidfd]\0");
 const AF_UNIX: u32 = 1;
 /// Most messages of one socket, and files of one message, that are looked at.
 const MESSAGES: u32 = 8;
-const FILES: u32 = 8;
+const FILES: u32 = 16;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
@@ -58,7 +57,6 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
     if tgid == self_tgid() {
         return 0;
     }
-    nothing_waits();
     let inode = load_ptr(file, census!(file_f_inode));
     let mut record = File {
         head: head::<File>(kind::FILE),
@@ -197,10 +195,7 @@ fn opener(visit: Visit, mut record: File, task: Kptr, file: Kptr) {
     }
     record.what = what::CRED;
     record.object = cred as u64;
-    let ucounts = census!(cred_ucounts);
-    if ucounts != ABSENT {
-        record.ucounts = load_u64(cred, ucounts);
-    }
+    record.ucounts = load_u64(cred, census!(cred_ucounts));
     record.ns = describe(visit.seq, visit.number, user, USER as u32);
     visit.write(&record);
 }

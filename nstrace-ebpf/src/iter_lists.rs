@@ -15,11 +15,11 @@ use crate::{
     iter_mounts::{TREES, WALK},
     iter_tasks::TaskIteration,
     kernel_memory::{Kptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, nothing_waits, of_common},
+    seen::{Visit, census, describe, describe_waiting, of_common},
 };
 
-/// Moves of one visit.
-const MOVES: u32 = 64;
+/// Moves of one visit, as in `iter_mounts`.
+const MOVES: u32 = 8;
 
 /// Lowest inode number of a namespace: the fixed ones of the initial namespaces lie right below `PROC_DYNAMIC_FIRST`.
 const LOWEST: u32 = 0xefff_ff00;
@@ -30,7 +30,6 @@ pub fn census_list(ctx: *mut TaskIteration) -> i32 {
     // SAFETY: as in `census_task`.
     let visit = unsafe { (*ctx).visit() };
     let Some(walk) = WALK.get_ptr_mut(0) else { return 0 };
-    nothing_waits();
     // SAFETY: the map's only element; one reader runs at a time.
     unsafe {
         start(walk, visit);

@@ -9,7 +9,7 @@ use crate::{
     config::{offset, self_tgid},
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, head, nothing_waits},
+    seen::{Visit, census, describe, describe_waiting, head},
 };
 
 /// `struct bpf_iter__task_vma`.
@@ -52,7 +52,6 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
     {
         return 0;
     }
-    nothing_waits();
     let ns = load_ptr(data, census!(shm_file_data_ns));
     let record = File {
         head: head::<File>(kind::FILE),

@@ -1,16 +1,15 @@
 //! `iter/task` for the census: every thread with the objects it hangs on.
 
-use aya_ebpf::bindings::seq_file;
+use aya_ebpf::{bindings::seq_file, macros::map, maps::PerCpuArray};
 use nstrace_common::{
     census::{Task, kind},
-    layout::ABSENT,
-    slots::{PID, PID_FOR_CHILDREN, SLOTS, TIME_FOR_CHILDREN, USER},
+    slots::{PID, PID_FOR_CHILDREN, TIME_FOR_CHILDREN, USER},
 };
 
 use crate::{
     config::{offset, self_tgid},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, head, key, nothing_waits},
+    seen::{Visit, census, describe, describe_waiting, head, key},
     slots::for_each_nsproxy_slot,
     task::active_pid_ns,
 };
@@ -30,6 +29,10 @@ pub struct IterationMeta {
     pub session_id: u64,
     pub seq_num: u64,
 }
+
+/// Too large for the stack together with what the compiler spills.
+#[map]
+static TASK_OUT: PerCpuArray<Task> = PerCpuArray::with_max_entries(1, 0);
 
 impl TaskIteration {
     /// # Safety
@@ -56,29 +59,27 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     if tgid == self_tgid() {
         return 0;
     }
-    nothing_waits();
     let nsproxy = load_ptr(task, offset!(task_nsproxy));
     let real_cred = load_ptr(task, offset!(task_real_cred));
     let pid = load_ptr(task, offset!(task_thread_pid));
     let comm = offset!(task_comm);
-    let mut record = Task {
-        head: head::<Task>(kind::TASK),
-        start_boottime: load_u64(task, offset!(task_start_boottime)),
-        cgroup: cgroup_of(task),
-        nsproxy: nsproxy as u64,
-        real_cred: real_cred as u64,
-        cred: load_u64(task, offset!(task_cred)),
-        pid: pid as u64,
-        ucounts: if census!(cred_ucounts) == ABSENT { 0 } else { load_u64(real_cred, census!(cred_ucounts)) },
-        slots: [0; SLOTS],
-        tid: load_u32(task, offset!(task_pid)),
-        tgid,
-        ppid: load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid)),
-        uid: load_u32(real_cred, offset!(cred_uid)),
-        flags: load_u32(task, offset!(task_flags)),
-        exit_state: load_u32(task, census!(task_exit_state)),
-        comm: [0; 16],
-    };
+    let Some(to) = TASK_OUT.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the scratch slot of this CPU, of which every field is written.
+    let record = unsafe { &mut *to };
+    record.head = head::<Task>(kind::TASK);
+    record.start_boottime = load_u64(task, offset!(task_start_boottime));
+    record.cgroup = cgroup_of(task);
+    record.nsproxy = nsproxy as u64;
+    record.real_cred = real_cred as u64;
+    record.cred = load_u64(task, offset!(task_cred));
+    record.pid = pid as u64;
+    record.ucounts = load_u64(real_cred, census!(cred_ucounts));
+    record.tid = load_u32(task, offset!(task_pid));
+    record.tgid = tgid;
+    record.ppid = load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid));
+    record.uid = load_u32(real_cred, offset!(cred_uid));
+    record.flags = load_u32(task, offset!(task_flags));
+    record.exit_state = load_u32(task, census!(task_exit_state));
     // SAFETY: inside the sixteen bytes.
     unsafe {
         let name = (&raw mut record.comm).cast::<u64>();
@@ -96,7 +97,7 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     record.slots[USER] = describe(visit.seq, visit.number, user, USER as u32);
     record.slots[PID] = describe(visit.seq, visit.number, active_pid_ns(task), PID as u32);
     describe_waiting(visit);
-    visit.write(&record);
+    visit.write(record);
     0
 }
 

@@ -28,8 +28,8 @@ macro_rules! census {
 }
 pub(crate) use census;
 
-/// `MAX_PID_NS_LEVEL`, and the deepest nesting of user namespaces (kernel/user_namespace.c), with the initial one.
-const LEVELS: u32 = 34;
+/// Owners and parents described in one visit.
+const OWNERS: u32 = 10;
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
@@ -71,9 +71,6 @@ fn entry(table: &[u32; TYPES], t: u32) -> u32 {
 /// The key of the namespace structure at `ns`; 0 for none.
 #[inline(always)]
 pub fn key(ns: Kptr, t: u32) -> u64 {
-    if ns.is_null() {
-        return 0;
-    }
     let inum = load_u32(ns, entry(&LAYOUT.ns_common, t) + offset!(ns_common_inum));
     ns as u64 ^ u64::from(inum) << 32
 }
@@ -145,6 +142,7 @@ pub fn describe(seq: *mut seq_file, number: u64, ns: Kptr, t: u32) -> u64 {
 /// walks loops as often as they can run.
 #[repr(C)]
 struct Waiting {
+    head: u32,
     tail: u32,
     types: [u32; WAITING],
     structures: [u64; WAITING],
@@ -167,29 +165,21 @@ fn wait(ns: Kptr, t: u32) {
     }
 }
 
-/// Starts a visit.
-#[inline(always)]
-pub fn nothing_waits() {
-    if let Some(waiting) = WAITING_OUT.get_ptr_mut(0) {
-        // SAFETY: the slot of this CPU.
-        unsafe { (*waiting).tail = 0 };
-    }
-}
-
-/// Describes the owners and parents of everything this visit described, up to the initial ones.
+/// Describes owners and parents of what was described, theirs too. Those beyond [`OWNERS`] are left to the next visit.
 #[inline(always)]
 pub fn describe_waiting(visit: Visit) {
-    for at in 0..2 * LEVELS {
-        let Some(waiting) = WAITING_OUT.get_ptr_mut(0) else { return };
+    let Some(waiting) = WAITING_OUT.get_ptr_mut(0) else { return };
+    for _ in 0..OWNERS {
         // SAFETY: as in `wait`.
-        let (tail, t, ns) = unsafe {
-            let place = at as usize & (WAITING - 1);
+        let (t, ns) = unsafe {
+            if (*waiting).head == (*waiting).tail {
+                return;
+            }
+            let place = (*waiting).head as usize & (WAITING - 1);
+            (*waiting).head += 1;
             let t = *(&raw const (*waiting).types).cast::<u32>().add(place);
-            ((*waiting).tail, t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
+            (t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
         };
-        if at >= tail {
-            return;
-        }
         describe(visit.seq, visit.number, ns as Kptr, t);
     }
 }
@@ -200,27 +190,22 @@ fn write(visit: Visit, own: u64, ns: Kptr, t: u32) {
     let id = offset!(ns_common_ns_id);
     let count = entry(&CENSUS.ns_count, t);
     let active = census!(ns_common_active);
-    let mut record = Namespace {
+    let record = Namespace {
         head: head::<Namespace>(kind::NAMESPACE),
         key: own,
         id: if id == ABSENT { 0 } else { load_u64(ns, common + id) },
         owner: key(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32),
-        parent: 0,
-        ucounts: if entry(&CENSUS.ns_ucounts, t) == ABSENT { 0 } else { load_u64(ns, entry(&CENSUS.ns_ucounts, t)) },
+        parent: key(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32),
+        ucounts: load_u64(ns, entry(&CENSUS.ns_ucounts, t)),
         inum: load_u32(ns, common + offset!(ns_common_inum)),
         clone_flag: flag_of(t),
         refs: if count == ABSENT { u32::MAX } else { load_u32(ns, count) },
         active: if active == ABSENT { u32::MAX } else { load_u32(ns, common + active) },
-        level: 0,
-        owner_uid: u32::MAX,
+        // Right for one type only; the reader knows which. A branch for each type would cost the verifier dearly.
+        pid_level: load_u32(ns, offset!(pid_namespace_level)),
+        user_level: load_u32(ns, offset!(user_namespace_level)),
+        owner_uid: load_u32(ns, offset!(user_namespace_owner)),
+        reserved: 0,
     };
-    if t == PID as u32 {
-        record.parent = key(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
-        record.level = load_u32(ns, offset!(pid_namespace_level));
-    } else if t == USER as u32 {
-        record.parent = record.owner;
-        record.level = load_u32(ns, offset!(user_namespace_level));
-        record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
-    }
     visit.write(&record);
 }

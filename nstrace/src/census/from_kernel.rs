@@ -143,14 +143,18 @@ impl Builder {
     /// A namespace of unknown type, which a newer kernel may have, is left out.
     fn namespace_record(&mut self, record: &Namespace) {
         let Some(ns_type) = NsType::from_clone_flag(record.clone_flag.into()) else { return };
-        let nests = matches!(ns_type, NsType::Pid | NsType::User);
+        let (parent, level) = match ns_type {
+            NsType::Pid => (record.parent, Some(record.pid_level)),
+            NsType::User => (record.owner, Some(record.user_level)),
+            _ => (0, None),
+        };
         self.namespace(NamespaceFact {
             key: record.key,
             name: NsName { ns_type, inum: record.inum, id: Some(record.id).filter(|&id| id != 0) },
             owner: record.owner,
-            parent: record.parent,
+            parent,
             ucounts: record.ucounts,
-            level: nests.then_some(record.level),
+            level,
             owner_uid: (ns_type == NsType::User).then_some(record.owner_uid),
             refs: Some(record.refs).filter(|&refs| refs != u32::MAX),
         });

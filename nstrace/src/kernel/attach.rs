@@ -33,7 +33,8 @@ impl From<ProgramError> for Refusal {
                     .lines()
                     .rev()
                     .map(str::trim)
-                    .find(|l| !l.is_empty() && !l.starts_with("processed ") && !l.starts_with("stack depth "));
+                    .find(|l| !l.is_empty() && !l.starts_with("processed ") && !l.starts_with("stack depth ")
+                        && !l.starts_with("verification time "));
                 let reason = match last {
                     Some(line) => format!("refused by the verifier: {io_error}: {line}"),
                     None => format!("refused at load: {io_error}"),

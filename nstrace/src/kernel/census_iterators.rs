@@ -164,6 +164,9 @@ impl CensusIterators {
             Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => {}
             Err(error) => {
                 let refusal = super::attach::Refusal::from(error);
+                if std::env::var_os("NSTRACE_VERIFIER").is_some() {
+                    eprintln!("{}", refusal.verifier.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+                }
                 bail!("{}", refusal.reason);
             }
         }
