@@ -113,7 +113,8 @@ const _: () = assert!(size_of::<Task>() == 184);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Namespace {
     pub head: Head,
-    /// Address and inode number in one: unique in a run even when the memory is used again.
+    /// Address of its `ns_common`, the inode number laid over the upper half by exclusive or: unique in a run even when the
+    /// memory is used again.
     pub key: u64,
     /// 64-bit `ns_id` (6.18+), else 0.
     pub id: u64,

@@ -9,7 +9,7 @@ use crate::{
     config::{offset, self_tgid, typed},
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, head, of_common},
+    seen::{Visit, census, describe, describe_later, describe_waiting, head, of_common},
 };
 
 /// `struct bpf_iter__task_file`.
@@ -51,6 +51,7 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         (Visit { seq: (*meta).seq, number: (*meta).seq_num + 1 }, (*ctx).task, (*ctx).fd, (*ctx).file)
     };
     if task.is_null() || file.is_null() {
+        describe_waiting(visit);
         return 0;
     }
     let tgid = load_u32(task, offset!(task_tgid));
@@ -136,7 +137,7 @@ fn in_flight(visit: Visit, mut record: File, sk: Kptr) {
             if load_u64(load_ptr(inode, census!(inode_i_sb)), census!(super_block_s_magic)) == NSFS {
                 record.object = file as u64;
                 record.inode = load_u64(inode, census!(inode_i_ino)) as u32;
-                record.ns = nsfs(visit, inode);
+                record.ns = describe_later(visit, load_ptr(inode, offset!(inode_i_private)));
                 visit.write(&record);
             }
         }

@@ -53,6 +53,7 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
         (Visit { seq: (*meta).seq, number: (*meta).seq_num + 1 }, (*ctx).task)
     };
     if task.is_null() {
+        describe_waiting(visit);
         return 0;
     }
     let tgid = load_u32(task, offset!(task_tgid));

@@ -71,9 +71,28 @@ fn entry(table: &[u32; TYPES], t: u32) -> u32 {
 /// The key of the namespace structure at `ns`; 0 for none.
 #[inline(always)]
 pub fn key(ns: Kptr, t: u32) -> u64 {
-    let inum = load_u32(ns, entry(&LAYOUT.ns_common, t) + offset!(ns_common_inum));
-    ns as u64 ^ u64::from(inum) << 32
+    key_of_common(ns.wrapping_add(entry(&LAYOUT.ns_common, t) as usize))
 }
+
+/// The key of the namespace of an `ns_common`; 0 for none.
+#[inline(always)]
+pub fn key_of_common(common: Kptr) -> u64 {
+    let inum = load_u32(common, offset!(ns_common_inum));
+    if inum == 0 { 0 } else { common as u64 ^ u64::from(inum) << 32 }
+}
+
+/// Lets the namespace of an `ns_common` be described by [`describe_waiting`]; returns its key.
+#[inline(always)]
+pub fn describe_later(visit: Visit, common: Kptr) -> u64 {
+    let key = key_of_common(common);
+    if key != 0 && is_new(key, visit.number) {
+        wait(common, UNKNOWN);
+    }
+    key
+}
+
+/// In place of a type: what waits is an `ns_common`.
+const UNKNOWN: u32 = u32::MAX;
 
 /// The structure that an `ns_common` is part of, and its type; null when the type is unknown.
 #[inline(always)]
@@ -180,7 +199,8 @@ pub fn describe_waiting(visit: Visit) {
             let t = *(&raw const (*waiting).types).cast::<u32>().add(place);
             (t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
         };
-        describe(visit.seq, visit.number, ns as Kptr, t);
+        let (ns, t) = if t == UNKNOWN { of_common(ns as Kptr) } else { (ns as Kptr, t) };
+        describe(visit.seq, visit.number, ns, t);
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::Comm,
-    kernel::census_iterators::{CensusIterators, Record, records},
+    kernel::census_iterators::{CensusIterators, MountTree, Record, records},
     ns::{NsName, NsType},
 };
 use nstrace_common::{
@@ -51,9 +51,7 @@ pub(super) fn memory(iterators: &mut CensusIterators, builder: &mut Builder) -> 
 
 /// Adds every namespace on the kernel's own lists, also those that no holder led to.
 pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
-    let entries: Vec<(NsType, u64)> =
-        builder.initial_keys().into_iter().map(|(t, key, inum)| (t, key ^ u64::from(inum) << 32)).collect();
-    let bytes = iterators.listed(&entries)?;
+    let bytes = iterators.listed(&builder.initial_keys())?;
     add(&bytes, builder, &mut Leads::default(), &mut Vec::new());
     Ok(())
 }
@@ -68,11 +66,10 @@ pub(super) fn mounts(
 ) -> anyhow::Result<u32> {
     let mut walked = HashSet::new();
     let mut torn = 0;
-    let mut trees: Vec<u64> = detached.iter().map(|&(tree, _)| tree).collect();
+    let mut trees: Vec<MountTree> = detached.iter().map(|&(tree, _)| MountTree(tree)).collect();
     loop {
-        // A key is the address with the inode number over it.
-        let inums: HashMap<u64, u32> =
-            builder.mount_namespaces().into_iter().map(|(key, inum)| (key ^ u64::from(inum) << 32, inum)).collect();
+        let inums: HashMap<MountTree, u32> =
+            builder.mount_namespaces().into_iter().map(|(key, inum)| (iterators.tree_of(key, inum), inum)).collect();
         trees.extend(inums.keys());
         trees.retain(|&tree| walked.insert(tree));
         if trees.is_empty() {
@@ -85,7 +82,7 @@ pub(super) fn mounts(
         for record in found {
             let by: Vec<Descriptor> =
                 detached.iter().filter(|(tree, _)| *tree == record.mnt_ns).map(|&(_, at)| at).collect();
-            let at = places.of(&record, inums.get(&record.mnt_ns).copied());
+            let at = places.of(&record, inums.get(&MountTree(record.mnt_ns)).copied());
             mount(&record, &by, at, builder);
         }
         trees.clear();

@@ -40,16 +40,16 @@ pub struct CensusIterators {
     ebpf: Ebpf,
     btf: aya::Btf,
     layout: Layout,
-    lists: Lists,
+    has_all_lists: bool,
 }
 
-/// The lists of namespaces that a kernel keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lists {
-    /// Of all types (6.18+).
-    All,
-    /// Of network namespaces only.
-    Nets,
+/// Address of a `struct mnt_namespace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MountTree(pub u64);
+
+/// Address of the `ns_common` that a key stands for.
+fn address(key: u64, inum: u32) -> u64 {
+    key ^ u64::from(inum) << 32
 }
 
 /// Most passes over the tasks for one walk.
@@ -83,8 +83,7 @@ impl CensusIterators {
             .override_global("CONFIG", config.as_bytes(), true)
             .load(object)
             .context("cannot load the eBPF object")?;
-        let lists = if census.ns_common_list == ABSENT { Lists::Nets } else { Lists::All };
-        Ok(Self { ebpf, btf, layout, lists })
+        Ok(Self { ebpf, btf, layout, has_all_lists: census.ns_common_list != ABSENT })
     }
 
     /// Every thread, each namespace it refers to before it.
@@ -102,26 +101,37 @@ impl CensusIterators {
         self.read("census_memory", "task_vma")
     }
 
-    /// Every mount that holds a namespace, in the trees of the mount namespaces at these addresses (which an earlier record
-    /// named). The second value counts trees that changed under the walk, of which a part is missing.
-    pub fn mounts(&mut self, trees: &[u64]) -> anyhow::Result<(Vec<u8>, u32)> {
-        self.walk("census_mount", trees)
+    /// Every mount that holds a namespace, in the trees of these mount namespaces. The second value counts trees that
+    /// changed under the walk, of which a part is missing.
+    pub fn mounts(&mut self, trees: &[MountTree]) -> anyhow::Result<(Vec<u8>, u32)> {
+        let addresses: Vec<u64> = trees.iter().map(|tree| tree.0).collect();
+        self.walk("census_mount", &addresses)
     }
 
-    /// Which lists of namespaces the kernel has.
-    pub fn lists(&self) -> Lists {
-        self.lists
+    /// The tree of mounts of the mount namespace with this key and inode number.
+    pub fn tree_of(&self, key: u64, inum: u32) -> MountTree {
+        MountTree(address(key, inum).wrapping_sub(self.common(NsType::Mnt)))
     }
 
-    /// Every namespace on the lists, entered at namespaces known by address: of each type for [`Lists::All`], a network
-    /// namespace for [`Lists::Nets`].
-    pub fn listed(&mut self, entries: &[(NsType, u64)]) -> anyhow::Result<Vec<u8>> {
-        let common = |t: NsType| u64::from(self.layout.ns_common[t.index()]);
-        let entries: Vec<u64> = match self.lists {
-            Lists::All => entries.iter().map(|&(t, address)| address + common(t)).collect(),
-            Lists::Nets => entries.iter().filter(|(t, _)| *t == NsType::Net).map(|&(_, address)| address).collect(),
+    fn common(&self, t: NsType) -> u64 {
+        self.layout.ns_common[t.index()].into()
+    }
+
+    /// Every namespace on the kernel's lists, entered at the namespaces of these types, keys and inode numbers, which are
+    /// to be of all types: there is one list for all types (6.19+), one for each (6.18), or one of network namespaces only.
+    pub fn listed(&mut self, entries: &[(NsType, u64, u32)]) -> anyhow::Result<Vec<u8>> {
+        let entries: Vec<u64> = if self.has_all_lists {
+            entries.iter().map(|&(_, key, inum)| address(key, inum)).collect()
+        } else {
+            let nets = entries.iter().filter(|(t, ..)| *t == NsType::Net);
+            nets.map(|&(_, key, inum)| address(key, inum).wrapping_sub(self.common(NsType::Net))).collect()
         };
         Ok(self.walk("census_list", &entries)?.0)
+    }
+
+    /// The kernel lists the namespaces of all types, so that none can stay unseen.
+    pub fn has_all_lists(&self) -> bool {
+        self.has_all_lists
     }
 
     /// Runs a walk to its end.
@@ -164,9 +174,6 @@ impl CensusIterators {
             Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => {}
             Err(error) => {
                 let refusal = super::attach::Refusal::from(error);
-                if std::env::var_os("NSTRACE_VERIFIER").is_some() {
-                    eprintln!("{}", refusal.verifier.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
-                }
                 bail!("{}", refusal.reason);
             }
         }
