@@ -10,6 +10,10 @@ mod from_proc;
 pub mod holder;
 mod mounts;
 pub mod target;
+pub mod teardown;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -6,7 +6,11 @@ use serde::Serialize;
 
 use super::{escape::escaped, json::Safe, schema};
 use crate::{
-    census::{Census, Descriptor, Holder, Namespace, NsIndex, Task, TaskIndex, holder::MountHolder},
+    census::{
+        Census, Descriptor, Holder, Namespace, NsIndex, Task, TaskIndex,
+        holder::MountHolder,
+        teardown::{Teardown, teardown},
+    },
     ns::{NsName, NsType},
 };
 
@@ -125,7 +129,35 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
         };
         say(format_args!("  {kind:<14} {}", text.trim_end()));
     }
+    if let Some(end) = teardown(why.census, why.index) {
+        say(format_args!("  freed when {}", conditions(&end)));
+        let others: Vec<String> =
+            end.freed.iter().filter(|&&at| at != why.index).map(|&at| why.name(at).to_string()).collect();
+        if !others.is_empty() {
+            say(format_args!("  with it {}", others.join(" ")));
+        }
+    }
     out
+}
+
+/// What has to happen, as a clause.
+fn conditions(end: &Teardown) -> String {
+    let mut parts = Vec::new();
+    let numbers = |pids: &[u32]| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    match &end.exit[..] {
+        [] => {}
+        [one] => parts.push(format!("process {one} exits")),
+        all => parts.push(format!("processes {} exit", numbers(all))),
+    }
+    parts.extend(end.close.iter().map(|at| format!("fd {} of {} closes", at.fd, at.pid)));
+    parts.extend(end.unmount.iter().map(|mount| {
+        let path = mount.path.as_deref().map_or("a mount".to_owned(), |path| escaped(path.as_bytes()).to_string());
+        format!("{path} is unmounted")
+    }));
+    if end.unexplained > 0 {
+        parts.push(format!("{} references that nobody could be named for are dropped", end.unexplained));
+    }
+    if parts.is_empty() { "what holds it, which was not found, is gone".to_owned() } else { parts.join(" and ") }
 }
 
 /// One holder in the JSON document; keys that do not apply are absent.
@@ -209,6 +241,43 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
     }
 }
 
+#[derive(Serialize)]
+struct JsonTeardown<'a> {
+    exit: &'a [u32],
+    close: Vec<JsonDescriptor>,
+    unmount: Vec<JsonMount<'a>>,
+    freed: Vec<JsonName>,
+    unexplained: u32,
+}
+
+#[derive(Serialize)]
+struct JsonDescriptor {
+    pid: u32,
+    tid: u32,
+    fd: u32,
+}
+
+#[derive(Serialize)]
+struct JsonMount<'a> {
+    mnt_ns: Option<u32>,
+    path: Option<&'a str>,
+    hidden: bool,
+}
+
+fn json_teardown<'a>(why: Why<'_>, end: &'a Teardown) -> JsonTeardown<'a> {
+    JsonTeardown {
+        exit: &end.exit,
+        close: end.close.iter().map(|at| JsonDescriptor { pid: at.pid, tid: at.tid, fd: at.fd }).collect(),
+        unmount: end
+            .unmount
+            .iter()
+            .map(|mount| JsonMount { mnt_ns: mount.mnt_ns, path: mount.path.as_deref(), hidden: mount.hidden })
+            .collect(),
+        freed: end.freed.iter().map(|&at| json_name(why.name(at))).collect(),
+        unexplained: end.unexplained,
+    }
+}
+
 /// The document of `why -J`, its newline included.
 pub fn json(why: &Why<'_>) -> Vec<u8> {
     #[derive(Serialize)]
@@ -225,8 +294,10 @@ pub fn json(why: &Why<'_>) -> Vec<u8> {
         refs: Option<u32>,
         holders: Vec<JsonHolder<'a>>,
         unexplained: Option<u32>,
+        teardown: Option<JsonTeardown<'a>>,
     }
     let ns = why.ns();
+    let end = teardown(why.census, why.index);
     super::json::document(&Document {
         schema: schema::VERSION,
         boot_id: &why.census.boot_id,
@@ -240,5 +311,6 @@ pub fn json(why: &Why<'_>) -> Vec<u8> {
         refs: ns.refs,
         holders: ns.holders.iter().map(|h| holder(*why, h)).collect(),
         unexplained: ns.unexplained(),
+        teardown: end.as_ref().map(|end| json_teardown(*why, end)),
     })
 }
