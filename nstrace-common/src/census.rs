@@ -89,6 +89,14 @@ pub struct Task {
     pub pid: u64,
     /// Address of `real_cred->ucounts`, 0 before 5.14.
     pub ucounts: u64,
+    /// Address of `task->mm`, 0 of kernel threads and the dead.
+    pub mm: u64,
+    /// Key of `mm->user_ns`: the user namespace its program was executed in.
+    pub mm_user: u64,
+    /// Address of the credentials that `mm->exe_file` was opened with.
+    pub exe_cred: u64,
+    /// Key of their user namespace.
+    pub exe_user: u64,
     /// Key of each namespace, as in [`Namespace::key`]; 0 none.
     pub slots: [u64; SLOTS],
     /// Thread id in the initial pid namespace.
@@ -106,7 +114,7 @@ pub struct Task {
     /// Hostile.
     pub comm: [u8; COMM_LEN],
 }
-const _: () = assert!(size_of::<Task>() == 184);
+const _: () = assert!(size_of::<Task>() == 216);
 
 /// [`kind::NAMESPACE`].
 #[repr(C)]
@@ -281,6 +289,9 @@ layout! {
     ns_common_list,
     net_list,
     vm_area_struct_vm_file,
+    mm_struct_user_ns,
+    mm_struct_exe_file,
+    task_mm,
     shm_file_data_id,
     shm_file_data_ns,
 }

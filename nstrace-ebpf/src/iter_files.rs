@@ -1,5 +1,6 @@
 //! `iter/task_file` for the census: the open files that hold a namespace.
 
+use aya_ebpf::{macros::map, maps::PerCpuArray};
 use nstrace_common::{
     census::{File, kind, what},
     slots::{MNT, NET, PID, USER},
@@ -42,6 +43,10 @@ const AF_UNIX: u32 = 1;
 const MESSAGES: u32 = 8;
 const FILES: u32 = 16;
 
+/// Too large for the stack together with what the compiler spills.
+#[map]
+static FILE_OUT: PerCpuArray<File> = PerCpuArray::with_max_entries(1, 0);
+
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub fn census_file(ctx: *mut FileIteration) -> i32 {
@@ -59,7 +64,10 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         return 0;
     }
     let inode = load_ptr(file, census!(file_f_inode));
-    let mut record = File {
+    let Some(to) = FILE_OUT.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the scratch slot of this CPU, of which every field is written.
+    let record = unsafe { &mut *to };
+    *record = File {
         head: head::<File>(kind::FILE),
         ns: 0,
         object: file as u64,
@@ -75,7 +83,7 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         NSFS => {
             record.what = what::NSFS;
             record.ns = nsfs(visit, inode);
-            visit.write(&record);
+            visit.write(record);
         }
         SOCKFS => socket(visit, record, file),
         ANON_INODE => anonymous(visit, record, file),
@@ -101,7 +109,7 @@ pub fn nsfs(visit: Visit, inode: Kptr) -> u64 {
 }
 
 #[inline(always)]
-fn socket(visit: Visit, mut record: File, file: Kptr) {
+fn socket(visit: Visit, record: &mut File, file: Kptr) {
     let sk = load_ptr(load_ptr(file, census!(file_private_data)), census!(socket_sk));
     if sk.is_null() {
         return;
@@ -110,7 +118,7 @@ fn socket(visit: Visit, mut record: File, file: Kptr) {
     record.object = sk as u64;
     record.detail = load_u32(sk, census!(sock_family)) & 0xffff;
     record.ns = describe(visit.seq, visit.number, load_ptr(sk, census!(sock_net)), NET as u32);
-    visit.write(&record);
+    visit.write(record);
     if record.detail == AF_UNIX {
         in_flight(visit, record, sk);
     }
@@ -118,7 +126,7 @@ fn socket(visit: Visit, mut record: File, file: Kptr) {
 
 /// nsfs files in `SCM_RIGHTS` messages that nobody has received yet.
 #[inline(always)]
-fn in_flight(visit: Visit, mut record: File, sk: Kptr) {
+fn in_flight(visit: Visit, record: &mut File, sk: Kptr) {
     let queue = (sk as u64 + u64::from(census!(sock_receive_queue))) as Kptr;
     let mut message = load_ptr(queue, census!(sk_buff_next));
     record.what = what::IN_FLIGHT;
@@ -138,7 +146,7 @@ fn in_flight(visit: Visit, mut record: File, sk: Kptr) {
                 record.object = file as u64;
                 record.inode = load_u64(inode, census!(inode_i_ino)) as u32;
                 record.ns = describe_later(visit, load_ptr(inode, offset!(inode_i_private)));
-                visit.write(&record);
+                visit.write(record);
             }
         }
         message = load_ptr(message, census!(sk_buff_next));
@@ -146,12 +154,12 @@ fn in_flight(visit: Visit, mut record: File, sk: Kptr) {
 }
 
 #[inline(always)]
-fn anonymous(visit: Visit, mut record: File, file: Kptr) {
+fn anonymous(visit: Visit, record: &mut File, file: Kptr) {
     let name = load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name));
     match load_u64(name, 0) {
         IO_URING_NAME => {
             record.what = what::IO_URING;
-            visit.write(&record);
+            visit.write(record);
         }
         PIDFD_NAME => pidfd(visit, record, load_ptr(file, census!(file_private_data))),
         _ => {}
@@ -160,7 +168,7 @@ fn anonymous(visit: Visit, mut record: File, file: Kptr) {
 
 /// A pidfd keeps `struct pid` alive, which holds the pid namespace of its deepest number.
 #[inline(always)]
-fn pidfd(visit: Visit, mut record: File, pid: Kptr) {
+fn pidfd(visit: Visit, record: &mut File, pid: Kptr) {
     if typed() || pid.is_null() {
         return;
     }
@@ -170,12 +178,12 @@ fn pidfd(visit: Visit, mut record: File, pid: Kptr) {
     record.object = pid as u64;
     record.detail = load_u32(pid, offset!(pid_numbers) + offset!(upid_nr));
     record.ns = describe(visit.seq, visit.number, ns, PID as u32);
-    visit.write(&record);
+    visit.write(record);
 }
 
 /// `struct tun_file` starts with its `struct sock`.
 #[inline(always)]
-fn tun(visit: Visit, mut record: File, file: Kptr) {
+fn tun(visit: Visit, record: &mut File, file: Kptr) {
     let sk = load_ptr(file, census!(file_private_data));
     if sk.is_null() {
         return;
@@ -183,12 +191,12 @@ fn tun(visit: Visit, mut record: File, file: Kptr) {
     record.what = what::TUN;
     record.object = sk as u64;
     record.ns = describe(visit.seq, visit.number, load_ptr(sk, census!(sock_net)), NET as u32);
-    visit.write(&record);
+    visit.write(record);
 }
 
 /// The credentials a file was opened with keep their user namespace.
 #[inline(always)]
-fn opener(visit: Visit, mut record: File, task: Kptr, file: Kptr) {
+fn opener(visit: Visit, record: &mut File, task: Kptr, file: Kptr) {
     let cred = load_ptr(file, census!(file_f_cred));
     let user = load_ptr(cred, offset!(cred_user_ns));
     if cred.is_null() || user == load_ptr(load_ptr(task, offset!(task_real_cred)), offset!(cred_user_ns)) {
@@ -198,12 +206,12 @@ fn opener(visit: Visit, mut record: File, task: Kptr, file: Kptr) {
     record.object = cred as u64;
     record.ucounts = load_u64(cred, census!(cred_ucounts));
     record.ns = describe(visit.seq, visit.number, user, USER as u32);
-    visit.write(&record);
+    visit.write(record);
 }
 
 /// A file in a tree of mounts that open_tree(2) or fsmount(2) made and nobody has attached yet.
 #[inline(always)]
-fn detached(visit: Visit, mut record: File, file: Kptr) {
+fn detached(visit: Visit, record: &mut File, file: Kptr) {
     let vfsmount = load_ptr(file, census!(file_mnt));
     if vfsmount.is_null() {
         return;
@@ -220,20 +228,20 @@ fn detached(visit: Visit, mut record: File, file: Kptr) {
         record.object = ns as u64;
         let owner = load_ptr(ns, offset!(ns_owner[MNT]));
         record.ns = describe(visit.seq, visit.number, owner, USER as u32);
-        visit.write(&record);
+        visit.write(record);
     }
 }
 
 /// A file keeps its file system, also where that is not mounted any more.
 #[inline(always)]
-fn file_system(visit: Visit, mut record: File, super_block: Kptr) {
+fn file_system(visit: Visit, record: &mut File, super_block: Kptr) {
     record.object = super_block as u64;
     let user = load_ptr(super_block, census!(super_block_s_user_ns));
     // Most belong to the initial one, which nothing frees.
     if load_u32(user, offset!(user_namespace_level)) != 0 {
         record.what = what::SUPER_BLOCK;
         record.ns = describe(visit.seq, visit.number, user, USER as u32);
-        visit.write(&record);
+        visit.write(record);
     }
     if load_u64(super_block, census!(super_block_s_magic)) == PROC {
         let info = load_ptr(super_block, census!(super_block_s_fs_info));
@@ -241,7 +249,7 @@ fn file_system(visit: Visit, mut record: File, super_block: Kptr) {
         if load_u32(pid_ns, offset!(pid_namespace_level)) != 0 {
             record.what = what::PROCFS;
             record.ns = describe(visit.seq, visit.number, pid_ns, PID as u32);
-            visit.write(&record);
+            visit.write(record);
         }
     }
 }

@@ -75,6 +75,12 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     record.cred = load_u64(task, offset!(task_cred));
     record.pid = pid as u64;
     record.ucounts = load_u64(real_cred, census!(cred_ucounts));
+    let mm = load_ptr(task, census!(task_mm));
+    let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
+    record.mm = mm as u64;
+    record.mm_user = key(load_ptr(mm, census!(mm_struct_user_ns)), USER as u32);
+    record.exe_cred = exe_cred as u64;
+    record.exe_user = key(load_ptr(exe_cred, offset!(cred_user_ns)), USER as u32);
     record.tid = load_u32(task, offset!(task_pid));
     record.tgid = tgid;
     record.ppid = load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid));

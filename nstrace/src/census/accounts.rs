@@ -1,7 +1,8 @@
 //! How many references the known holders take, by the kernel object that takes each.
 //!
 //! A reference is not taken by a task or a descriptor but by the object behind it, which many may share:
-//! `struct nsproxy` (one reference a slot; fork shares it), `struct cred` and `struct ucounts` (user namespaces), `struct pid` (pid
+//! `struct nsproxy` (one reference a slot; fork shares it), `struct cred`, `struct ucounts` and `mm_struct`
+//! (user namespaces), `struct pid` (pid
 //! namespaces), the one nsfs inode of a namespace (all its descriptors and bind mounts together), `struct sock`
 //! (network namespaces), a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
 //! namespaces), and `proc_fs_info.pid_ns` (pid namespaces).
@@ -14,6 +15,8 @@ pub struct Accounts {
     /// (address, slot).
     pub(super) nsproxies: HashSet<(u64, u8)>,
     pub(super) creds: HashSet<u64>,
+    /// `mm_struct.user_ns`.
+    pub(super) mms: HashSet<u64>,
     /// `struct ucounts` keep the user namespace they count in.
     pub(super) ucounts: HashSet<u64>,
     pub(super) pids: HashSet<u64>,
@@ -33,6 +36,7 @@ impl Accounts {
     pub fn explained(&self) -> u32 {
         let objects = self.nsproxies.len()
             + self.creds.len()
+            + self.mms.len()
             + self.ucounts.len()
             + self.pids.len()
             + self.socks.len()
@@ -49,6 +53,7 @@ impl Accounts {
         [
             ("nsproxy", len(self.nsproxies.len())),
             ("cred", len(self.creds.len())),
+            ("mm", len(self.mms.len())),
             ("ucounts", len(self.ucounts.len())),
             ("pid", len(self.pids.len())),
             ("nsfs inode", u32::from(self.nsfs)),

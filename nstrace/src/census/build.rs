@@ -45,6 +45,10 @@ pub struct TaskFact {
     pub cred: u64,
     pub pid: u64,
     pub ucounts: u64,
+    /// Its `mm_struct` with the user namespace that holds.
+    pub mm: (u64, Key),
+    /// The credentials its executable was opened with, and their user namespace.
+    pub exe_cred: (u64, Key),
 }
 
 /// What a holder other than a task is.
@@ -164,6 +168,18 @@ impl Builder {
         members(&mut namespaces, &tasks);
         references(&mut namespaces, &tasks, &self.tasks);
         structure(&mut namespaces);
+        for fact in &self.tasks {
+            if let (mm @ 1.., user) = fact.mm
+                && let Some(NsIndex(user)) = index(user)
+            {
+                namespaces[user].accounts.mms.insert(mm);
+            }
+            if let (cred @ 1.., user) = fact.exe_cred
+                && let Some(NsIndex(user)) = index(user)
+            {
+                namespaces[user].accounts.creds.insert(cred);
+            }
+        }
         for fact in self.facts.iter().filter(|fact| fact.ucounts != 0) {
             if let Some(NsIndex(owner)) = index(fact.owner) {
                 namespaces[owner].accounts.ucounts.insert(fact.ucounts);

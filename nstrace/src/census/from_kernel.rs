@@ -174,6 +174,8 @@ fn task(record: &Task) -> TaskFact {
         cred: record.cred,
         pid: record.pid,
         ucounts: record.ucounts,
+        mm: (record.mm, record.mm_user),
+        exe_cred: (record.exe_cred, record.exe_user),
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) fn tasks(proc: &Proc, builder: &mut Builder) -> Result<Missed, ReadEr
             cred: 0,
             pid: 0,
             ucounts: 0,
+
+            mm: (0, 0),
+            exe_cred: (0, 0),
         });
     }
     Ok(scan.missed)

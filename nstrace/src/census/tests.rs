@@ -43,6 +43,9 @@ fn task(tgid: u32, tid: u32, nsproxy: u64, slots: &[(Slot, u64)]) -> TaskFact {
         cred: 1000 + u64::from(tid),
         pid: 2000 + u64::from(tid),
         ucounts: 0,
+
+        mm: (0, 0),
+        exe_cred: (0, 0),
     }
 }
 

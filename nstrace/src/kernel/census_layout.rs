@@ -80,6 +80,9 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
             .unwrap_or(ABSENT),
         net_list: at("net", "list"),
         vm_area_struct_vm_file: at("vm_area_struct", "vm_file"),
+        mm_struct_user_ns: at("mm_struct", "user_ns"),
+        mm_struct_exe_file: at("mm_struct", "exe_file"),
+        task_mm: at("task_struct", "mm"),
         shm_file_data_id: at("shm_file_data", "id"),
         shm_file_data_ns: at("shm_file_data", "ns"),
     }
