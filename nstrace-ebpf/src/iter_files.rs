@@ -10,7 +10,7 @@ use crate::{
     config::{offset, self_tgid, typed},
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_later, describe_waiting, head, of_common},
+    seen::{Visit, census, describe, describe_later, describe_waiting, head},
 };
 
 /// `struct bpf_iter__task_file`.
@@ -104,8 +104,7 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
 /// The namespace of an nsfs inode.
 #[inline(always)]
 pub fn nsfs(visit: Visit, inode: Kptr) -> u64 {
-    let (ns, t) = of_common(load_ptr(inode, offset!(inode_i_private)));
-    if ns.is_null() { 0 } else { describe(visit.seq, visit.number, ns, t) }
+    describe_later(visit, load_ptr(inode, offset!(inode_i_private)))
 }
 
 #[inline(always)]
@@ -117,7 +116,7 @@ fn socket(visit: Visit, record: &mut File, file: Kptr) {
     record.what = what::SOCKET;
     record.object = sk as u64;
     record.detail = load_u32(sk, census!(sock_family)) & 0xffff;
-    record.ns = describe(visit.seq, visit.number, load_ptr(sk, census!(sock_net)), NET as u32);
+    record.ns = describe(visit, load_ptr(sk, census!(sock_net)), NET as u32);
     visit.write(record);
     if record.detail == AF_UNIX {
         in_flight(visit, record, sk);
@@ -145,7 +144,7 @@ fn in_flight(visit: Visit, record: &mut File, sk: Kptr) {
             if load_u64(load_ptr(inode, census!(inode_i_sb)), census!(super_block_s_magic)) == NSFS {
                 record.object = file as u64;
                 record.inode = load_u64(inode, census!(inode_i_ino)) as u32;
-                record.ns = describe_later(visit, load_ptr(inode, offset!(inode_i_private)));
+                record.ns = nsfs(visit, inode);
                 visit.write(record);
             }
         }
@@ -177,7 +176,7 @@ fn pidfd(visit: Visit, record: &mut File, pid: Kptr) {
     record.what = what::PIDFD;
     record.object = pid as u64;
     record.detail = load_u32(pid, offset!(pid_numbers) + offset!(upid_nr));
-    record.ns = describe(visit.seq, visit.number, ns, PID as u32);
+    record.ns = describe(visit, ns, PID as u32);
     visit.write(record);
 }
 
@@ -190,7 +189,7 @@ fn tun(visit: Visit, record: &mut File, file: Kptr) {
     }
     record.what = what::TUN;
     record.object = sk as u64;
-    record.ns = describe(visit.seq, visit.number, load_ptr(sk, census!(sock_net)), NET as u32);
+    record.ns = describe(visit, load_ptr(sk, census!(sock_net)), NET as u32);
     visit.write(record);
 }
 
@@ -205,7 +204,7 @@ fn opener(visit: Visit, record: &mut File, task: Kptr, file: Kptr) {
     record.what = what::CRED;
     record.object = cred as u64;
     record.ucounts = load_u64(cred, census!(cred_ucounts));
-    record.ns = describe(visit.seq, visit.number, user, USER as u32);
+    record.ns = describe(visit, user, USER as u32);
     visit.write(record);
 }
 
@@ -227,7 +226,7 @@ fn detached(visit: Visit, record: &mut File, file: Kptr) {
         record.what = what::DETACHED_MOUNT;
         record.object = ns as u64;
         let owner = load_ptr(ns, offset!(ns_owner[MNT]));
-        record.ns = describe(visit.seq, visit.number, owner, USER as u32);
+        record.ns = describe(visit, owner, USER as u32);
         visit.write(record);
     }
 }
@@ -240,7 +239,7 @@ fn file_system(visit: Visit, record: &mut File, super_block: Kptr) {
     // Most belong to the initial one, which nothing frees.
     if load_u32(user, offset!(user_namespace_level)) != 0 {
         record.what = what::SUPER_BLOCK;
-        record.ns = describe(visit.seq, visit.number, user, USER as u32);
+        record.ns = describe(visit, user, USER as u32);
         visit.write(record);
     }
     if load_u64(super_block, census!(super_block_s_magic)) == PROC {
@@ -248,7 +247,7 @@ fn file_system(visit: Visit, record: &mut File, super_block: Kptr) {
         let pid_ns = load_ptr(info, census!(proc_fs_info_pid_ns));
         if load_u32(pid_ns, offset!(pid_namespace_level)) != 0 {
             record.what = what::PROCFS;
-            record.ns = describe(visit.seq, visit.number, pid_ns, PID as u32);
+            record.ns = describe(visit, pid_ns, PID as u32);
             visit.write(record);
         }
     }

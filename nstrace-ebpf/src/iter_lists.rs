@@ -71,7 +71,7 @@ fn step(visit: Visit, entry: u64, at: &mut Place) {
     let (ns, t) = if of_nets { (base, NET as u32) } else { of_common(base) };
     let common = if of_nets { (base as u64 + u64::from(offset!(ns_common[NET]))) as Kptr } else { base };
     if !ns.is_null() && load_u32(common, offset!(ns_common_inum)) >= LOWEST {
-        describe(visit.seq, visit.number, ns, t);
+        describe(visit, ns, t);
     }
     let next = load_u64(node as Kptr, 0);
     *at = if next == 0 || next == first {

@@ -113,7 +113,7 @@ fn report(visit: Visit, ns: Kptr, mount: Kptr) {
             let pid_ns = load_ptr(info, census!(proc_fs_info_pid_ns));
             if load_u32(pid_ns, offset!(pid_namespace_level)) != 0 {
                 record.what = mount_of::PROCFS;
-                record.ns = describe(visit.seq, visit.number, pid_ns, PID as u32);
+                record.ns = describe(visit, pid_ns, PID as u32);
                 visit.write(&record);
             }
         }
@@ -123,7 +123,7 @@ fn report(visit: Visit, ns: Kptr, mount: Kptr) {
     // Most belong to the initial one, which nothing frees.
     if load_u32(user, offset!(user_namespace_level)) != 0 {
         record.what = mount_of::USER;
-        record.ns = describe(visit.seq, visit.number, user, USER as u32);
+        record.ns = describe(visit, user, USER as u32);
         visit.write(&record);
     }
 }

@@ -98,11 +98,11 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     let shares = leader != task && load_ptr(leader, offset!(task_nsproxy)) == nsproxy;
     for_each_nsproxy_slot!(|SLOT, T, member| {
         let ns = load_ptr(nsproxy, member);
-        record.slots[SLOT] = if shares { key(ns, T as u32) } else { describe(visit.seq, visit.number, ns, T as u32) };
+        record.slots[SLOT] = if shares { key(ns, T as u32) } else { describe(visit, ns, T as u32) };
     });
     let user = load_ptr(real_cred, offset!(cred_user_ns));
-    record.slots[USER] = describe(visit.seq, visit.number, user, USER as u32);
-    record.slots[PID] = describe(visit.seq, visit.number, active_pid_ns(task), PID as u32);
+    record.slots[USER] = describe(visit, user, USER as u32);
+    record.slots[PID] = describe(visit, active_pid_ns(task), PID as u32);
     describe_waiting(visit);
     visit.write(record);
     0

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::seq_file,
     helpers::generated::bpf_seq_write,
     macros::map,
-    maps::{HashMap, PerCpuArray},
+    maps::{Array, HashMap},
 };
 use nstrace_common::{
     census::{CensusLayout, Head, Namespace, kind},
@@ -28,8 +28,8 @@ macro_rules! census {
 }
 pub(crate) use census;
 
-/// Owners and parents described in one visit.
-const OWNERS: u32 = 10;
+/// Namespaces described in one visit.
+const DESCRIBED: u32 = 6;
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
@@ -85,7 +85,7 @@ pub fn key_of_common(common: Kptr) -> u64 {
 #[inline(always)]
 pub fn describe_later(visit: Visit, common: Kptr) -> u64 {
     let key = key_of_common(common);
-    if key != 0 && is_new(key, visit.number) {
+    if key != 0 && has_room() && is_new(key, visit.number) {
         wait(common, UNKNOWN);
     }
     key
@@ -141,41 +141,46 @@ fn is_new(key: u64, visit: u64) -> bool {
     }
 }
 
-/// Describes `ns`, a structure of type `t`, unless it is described already; its owner and parent wait for
-/// [`describe_waiting`]. Returns its key.
+/// Lets `ns`, a structure of type `t`, be described by [`describe_waiting`] unless it is described already; returns its key.
 #[inline(never)]
-pub fn describe(seq: *mut seq_file, number: u64, ns: Kptr, t: u32) -> u64 {
-    let own = key(ns, t);
-    if own == 0 || !is_new(own, number) {
-        return own;
+pub fn describe(visit: Visit, ns: Kptr, t: u32) -> u64 {
+    let key = key(ns, t);
+    if key != 0 && has_room() && is_new(key, visit.number) {
+        wait(ns, t);
     }
-    write(Visit { seq, number }, own, ns, t);
-    wait(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32);
-    if t == PID as u32 {
-        wait(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
-    }
-    own
+    key
 }
 
-/// Owners and parents to describe. One loop at the end of a visit instead of one at every place that describes: the verifier
-/// walks loops as often as they can run.
+/// Namespaces to describe. One loop at the end of a visit instead of code at every place that meets a namespace: the
+/// verifier walks each of them.
 #[repr(C)]
 struct Waiting {
+    /// The visit that started at `from`; when it is repeated it starts there again.
+    visit: u64,
+    from: u32,
     head: u32,
     tail: u32,
     types: [u32; WAITING],
     structures: [u64; WAITING],
 }
 
-const WAITING: usize = 64;
+const WAITING: usize = 1024;
 
 #[map]
-static WAITING_OUT: PerCpuArray<Waiting> = PerCpuArray::with_max_entries(1, 0);
+static QUEUE: Array<Waiting> = Array::with_max_entries(1, 0);
+
+/// What finds no room is not marked as seen, so that a later pass describes it.
+#[inline(always)]
+fn has_room() -> bool {
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return false };
+    // SAFETY: as in `wait`.
+    unsafe { (*waiting).tail - (*waiting).head < WAITING as u32 }
+}
 
 #[inline(always)]
 fn wait(ns: Kptr, t: u32) {
-    let Some(waiting) = WAITING_OUT.get_ptr_mut(0) else { return };
-    // SAFETY: the slot of this CPU; indices are cut to the length of the arrays.
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return };
+    // SAFETY: the map's only element, one reader runs at a time; indices are cut to the length of the arrays.
     unsafe {
         let at = (*waiting).tail as usize & (WAITING - 1);
         *(&raw mut (*waiting).types).cast::<u32>().add(at) = t;
@@ -184,11 +189,20 @@ fn wait(ns: Kptr, t: u32) {
     }
 }
 
-/// Describes owners and parents of what was described, theirs too. Those beyond [`OWNERS`] are left to the next visit.
+/// Describes what was met, and the owners and parents of that. What is beyond [`DESCRIBED`] is left to the next visit.
 #[inline(always)]
 pub fn describe_waiting(visit: Visit) {
-    let Some(waiting) = WAITING_OUT.get_ptr_mut(0) else { return };
-    for _ in 0..OWNERS {
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return };
+    // SAFETY: as in `wait`.
+    unsafe {
+        if (*waiting).visit == visit.number {
+            (*waiting).head = (*waiting).from;
+        } else {
+            (*waiting).visit = visit.number;
+            (*waiting).from = (*waiting).head;
+        }
+    }
+    for _ in 0..DESCRIBED {
         // SAFETY: as in `wait`.
         let (t, ns) = unsafe {
             if (*waiting).head == (*waiting).tail {
@@ -200,19 +214,23 @@ pub fn describe_waiting(visit: Visit) {
             (t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
         };
         let (ns, t) = if t == UNKNOWN { of_common(ns as Kptr) } else { (ns as Kptr, t) };
-        describe(visit.seq, visit.number, ns, t);
+        write(visit, ns, t);
+        describe(visit, load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32);
+        if t == PID as u32 {
+            describe(visit, load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
+        }
     }
 }
 
 #[inline(never)]
-fn write(visit: Visit, own: u64, ns: Kptr, t: u32) {
+fn write(visit: Visit, ns: Kptr, t: u32) {
     let common = entry(&LAYOUT.ns_common, t);
     let id = offset!(ns_common_ns_id);
     let count = entry(&CENSUS.ns_count, t);
     let active = census!(ns_common_active);
     let record = Namespace {
         head: head::<Namespace>(kind::NAMESPACE),
-        key: own,
+        key: key(ns, t),
         id: if id == ABSENT { 0 } else { load_u64(ns, common + id) },
         owner: key(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32),
         parent: key(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32),

@@ -123,6 +123,14 @@ impl Builder {
         self.facts.iter().map(|fact| (fact.name.inum, fact.key)).collect()
     }
 
+    /// How many times a namespace is named that was not described.
+    pub fn undescribed(&self) -> usize {
+        let slots = self.tasks.iter().flat_map(|task| task.slots);
+        let above = self.facts.iter().flat_map(|fact| [fact.owner, fact.parent]);
+        let held = self.holders.iter().map(|fact| fact.ns);
+        slots.chain(above).chain(held).filter(|key| *key != 0 && !self.by_key.contains_key(key)).count()
+    }
+
     /// Key and type of every initial namespace.
     pub fn initial_keys(&self) -> Vec<(NsType, Key, u32)> {
         let initial = self.facts.iter().filter(|fact| self.initial.contains(&fact.name.inum));

@@ -26,11 +26,35 @@ pub(super) struct Leads {
     pub detached: Vec<(u64, Descriptor)>,
 }
 
+/// Passes over the tasks for namespaces that were met faster than one pass can describe them.
+const MORE_PASSES: usize = 8;
+
 /// Adds every task and the namespaces they refer to.
 pub(super) fn tasks(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
     let bytes = iterators.tasks()?;
     let mut leads = Leads::default();
     add(&bytes, builder, &mut leads, &mut Vec::new());
+    rest(iterators, builder)
+}
+
+/// Adds namespaces that were named and are not described yet.
+fn rest(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
+    for _ in 0..MORE_PASSES {
+        let before = builder.undescribed();
+        if before == 0 {
+            break;
+        }
+        let bytes = iterators.tasks()?;
+        for record in records(&bytes) {
+            if let Record::Namespace(record) = record {
+                builder.namespace_record(&record);
+            }
+        }
+        // What stays ended before it could be described.
+        if builder.undescribed() == before {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -39,6 +63,7 @@ pub(super) fn files(iterators: &mut CensusIterators, builder: &mut Builder) -> a
     let bytes = iterators.files()?;
     let mut leads = Leads::default();
     add(&bytes, builder, &mut leads, &mut Vec::new());
+    rest(iterators, builder)?;
     Ok(leads)
 }
 
@@ -46,14 +71,14 @@ pub(super) fn files(iterators: &mut CensusIterators, builder: &mut Builder) -> a
 pub(super) fn memory(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
     let bytes = iterators.memory()?;
     add(&bytes, builder, &mut Leads::default(), &mut Vec::new());
-    Ok(())
+    rest(iterators, builder)
 }
 
 /// Adds every namespace on the kernel's own lists, also those that no holder led to.
 pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
     let bytes = iterators.listed(&builder.initial_keys())?;
     add(&bytes, builder, &mut Leads::default(), &mut Vec::new());
-    Ok(())
+    rest(iterators, builder)
 }
 
 /// Adds the holders among mounts: those of every known mount namespace, of mount namespaces that only such a mount holds,
