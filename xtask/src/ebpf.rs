@@ -43,7 +43,7 @@ pub fn build() -> Result<PathBuf> {
     step::timed(format_args!("build eBPF object with {version}"), || {
         compile(&source, &toolchain, &linker)?;
         let folder = build_folder().join(TARGET).join("release");
-        publish(&folder.join("census"), "census.o")?;
+        publish(&stripped(folder.join("census")), "census.o")?;
         publish(&folder.join("nstrace"), "nstrace.o")
     })
 }
@@ -153,6 +153,17 @@ fn compile(source: &Path, toolchain: &Toolchain, linker: &Path) -> Result<()> {
 
 fn build_folder() -> PathBuf {
     workspace::target().join("ebpf-build")
+}
+
+/// The object without its debug information, which loading would have to read past; as it is where LLVM's objcopy is not
+/// installed.
+fn stripped(object: PathBuf) -> PathBuf {
+    let target = object.with_extension("stripped");
+    let mut objcopy = Command::new(format!("/usr/lib/llvm-{LLVM_MAJOR}/bin/llvm-objcopy"));
+    match objcopy.arg("--strip-debug").arg(&object).arg(&target).status() {
+        Ok(status) if status.success() => target,
+        _ => object,
+    }
 }
 
 fn publish(object: &Path, name: &str) -> Result<PathBuf> {
