@@ -42,6 +42,8 @@ pub mod what {
     pub const PROCFS: u32 = 10;
     /// No file: a System V shared memory segment is attached; `object` is the `struct file` of the attachment, `detail` its id.
     pub const SHM: u32 = 11;
+    /// A unix socket with more files in flight than are looked at; no namespace.
+    pub const MORE_IN_FLIGHT: u32 = 12;
     /// An io_uring instance, no namespace: its registered files are told by `/proc/PID/fdinfo`.
     pub const IO_URING: u32 = 7;
     /// A file in a mount tree that belongs to no visible mount namespace (`open_tree`, `fsmount`); `object` is the address of

@@ -39,9 +39,9 @@ const IO_URING_NAME: u64 = u64::from_le_bytes(*b"[io_urin");
 const PIDFD_NAME: u64 = u64::from_le_bytes(*b"[pidfd]\0");
 
 const AF_UNIX: u32 = 1;
-/// Most messages of one socket, and files of one message, that are looked at.
+/// Most messages of one socket, and files of one message, that are looked at. All bits of FILES are set.
 const MESSAGES: u32 = 8;
-const FILES: u32 = 16;
+const FILES: u32 = 15;
 
 /// Too large for the stack together with what the compiler spills.
 #[map]
@@ -129,12 +129,15 @@ fn in_flight(visit: Visit, record: &mut File, sk: Kptr) {
     let queue = (sk as u64 + u64::from(census!(sock_receive_queue))) as Kptr;
     let mut message = load_ptr(queue, census!(sk_buff_next));
     record.what = what::IN_FLIGHT;
+    // All counts in one, so that no path forks for it: above FILES exactly when one of them is.
+    let mut counts = 0;
     for _ in 0..MESSAGES {
         if message.is_null() || message == queue {
             break;
         }
         let rights = load_ptr(message, census!(sk_buff_cb) + census!(unix_skb_parms_fp));
         let count = load_u32(rights, census!(scm_fp_list_count)) & 0xffff;
+        counts |= count;
         for n in 0..FILES {
             if rights.is_null() || n >= count {
                 break;
@@ -149,6 +152,11 @@ fn in_flight(visit: Visit, record: &mut File, sk: Kptr) {
             }
         }
         message = load_ptr(message, census!(sk_buff_next));
+    }
+    if counts > FILES || !(message.is_null() || message == queue) {
+        record.what = what::MORE_IN_FLIGHT;
+        record.ns = 0;
+        visit.write(record);
     }
 }
 

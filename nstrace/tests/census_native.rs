@@ -84,6 +84,16 @@ fn why(inum: u64) -> Value {
     serde_json::from_slice(&output.stdout).expect("a JSON document")
 }
 
+fn assert_valid(definition: &str, document: &Value) {
+    let mut schema: Value = serde_json::from_str(nstrace::view::schema::TEXT).expect("the schema is JSON");
+    let object = schema.as_object_mut().expect("the schema is an object");
+    object.remove("anyOf").expect("the root offers alternatives");
+    object.insert("$ref".to_owned(), serde_json::json!(format!("#/$defs/{definition}")));
+    let validator = jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12");
+    let errors: Vec<String> = validator.iter_errors(document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
 /// Runs `work` in a thread that then waits until the returned sender is dropped.
 fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (T, mpsc::Sender<()>) {
     let (tell, told) = mpsc::channel();
@@ -173,7 +183,11 @@ fn every_odd_holder_is_found_and_named() {
     rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).expect("it is ours");
     expected.push(("a zombie", zombie, "zombie"));
 
-    let Some(document) = census() else { return };
+    let document = census();
+    let owner_document = why(user);
+    dead.wait().expect("it is ours");
+    let Some(document) = document else { return };
+    assert_valid("ls", &document);
     let rows = document["namespaces"].as_array().expect("a list");
     for (what, inum, kind) in &expected {
         let row = rows.iter().find(|row| row["ns"] == *inum);
@@ -192,10 +206,10 @@ fn every_odd_holder_is_found_and_named() {
     assert_eq!((&document["refs"], &document["unexplained"]), (&1.into(), &0.into()));
     assert_eq!(document["teardown"]["exit"], serde_json::json!([]));
     assert_eq!(document["teardown"]["close"][0]["fd"], by_fd.as_raw_fd());
-    let document = why(user);
-    assert_eq!(document["holders"][0]["ns"]["inum"], inode(&owned));
+    assert_valid("why", &document);
+    assert_eq!(owner_document["holders"][0]["ns"]["inum"], inode(&owned));
+    assert_valid("why", &owner_document);
     drop(by_socket);
-    dead.wait().expect("it is ours");
 }
 
 #[test]

@@ -137,10 +137,10 @@ impl Builder {
         initial.map(|fact| (fact.name.ns_type, fact.key, fact.name.inum)).collect()
     }
 
-    /// Keys and inode numbers of the mount namespaces known so far.
-    pub fn mount_namespaces(&self) -> Vec<(Key, u32)> {
+    /// Key and name of every mount namespace known so far.
+    pub fn mount_namespaces(&self) -> Vec<(Key, NsName)> {
         let of_mounts = self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt);
-        of_mounts.map(|fact| (fact.key, fact.name.inum)).collect()
+        of_mounts.map(|fact| (fact.key, fact.name)).collect()
     }
 
     pub fn finish(mut self) -> Census {

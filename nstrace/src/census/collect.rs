@@ -73,6 +73,14 @@ fn holders(
     let detached = match files {
         Ok(leads) => {
             rings = leads.io_urings;
+            if let Some(at) = leads.more_in_flight.first() {
+                missing.push(format!(
+                    "files in flight beyond the first messages of {} sockets (fd {} of {} is one): let them be received",
+                    leads.more_in_flight.len(),
+                    at.fd,
+                    at.pid
+                ));
+            }
             leads.detached
         }
         Err(reason) => {
@@ -93,8 +101,8 @@ fn holders(
                 missing.push(format!("namespaces that no visible holder leads to: {error:#}"));
             }
             // Tables only add paths to what the walk finds, so one that is refused hides nothing.
-            let (places, _) = mounts::places(proc).context("cannot read /proc")?;
-            from_kernel::mounts(iterators, builder, &detached, &places).map_err(|error| format!("{error:#}"))
+            let (mut places, _) = mounts::places(proc).context("cannot read /proc")?;
+            from_kernel::mounts(iterators, builder, &detached, &mut places).map_err(|error| format!("{error:#}"))
         }
         Err(reason) => Err(reason.clone()),
     };

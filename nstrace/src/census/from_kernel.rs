@@ -8,6 +8,7 @@ use super::{
     holder::MountHolder,
 };
 use crate::{
+    discover::{MountPlace, listed_mounts},
     event::Comm,
     kernel::census_iterators::{CensusIterators, MountTree, Record, records},
     ns::{NsName, NsType},
@@ -24,6 +25,8 @@ pub(super) struct Leads {
     pub io_urings: Vec<Descriptor>,
     /// Anonymous mount namespaces by address, with the descriptor that keeps each.
     pub detached: Vec<(u64, Descriptor)>,
+    /// Sockets that have more files in flight than were looked at.
+    pub more_in_flight: Vec<Descriptor>,
 }
 
 /// Passes over the tasks for namespaces that were met faster than one pass can describe them.
@@ -87,15 +90,18 @@ pub(super) fn mounts(
     iterators: &mut CensusIterators,
     builder: &mut Builder,
     detached: &[(u64, Descriptor)],
-    places: &Places,
+    places: &mut Places,
 ) -> anyhow::Result<u32> {
     let mut walked = HashSet::new();
     let mut torn = 0;
     let mut trees: Vec<MountTree> = detached.iter().map(|&(tree, _)| MountTree(tree)).collect();
     loop {
-        let inums: HashMap<MountTree, u32> =
-            builder.mount_namespaces().into_iter().map(|(key, inum)| (iterators.tree_of(key, inum), inum)).collect();
-        trees.extend(inums.keys());
+        let names: HashMap<MountTree, NsName> = builder
+            .mount_namespaces()
+            .into_iter()
+            .map(|(key, name)| (iterators.tree_of(key, name.inum), name))
+            .collect();
+        trees.extend(names.keys());
         trees.retain(|&tree| walked.insert(tree));
         if trees.is_empty() {
             return Ok(torn);
@@ -104,10 +110,13 @@ pub(super) fn mounts(
         torn += some_torn;
         let mut found = Vec::new();
         add(&bytes, builder, &mut Leads::default(), &mut found);
+        for name in found.iter().filter_map(|record| names.get(&MountTree(record.mnt_ns))) {
+            places.learn(*name);
+        }
         for record in found {
             let by: Vec<Descriptor> =
                 detached.iter().filter(|(tree, _)| *tree == record.mnt_ns).map(|&(_, at)| at).collect();
-            let at = places.of(&record, inums.get(&MountTree(record.mnt_ns)).copied());
+            let at = places.of(&record, names.get(&MountTree(record.mnt_ns)).map(|name| name.inum));
             mount(&record, &by, at, builder);
         }
         trees.clear();
@@ -117,13 +126,16 @@ pub(super) fn mounts(
 fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut Builder) {
     let object = if record.what == mount_of::NSFS { Object::Nsfs } else { Object::SuperBlock(record.super_block) };
     let ns = record.ns;
-    if record.what == mount_of::NSFS {
-        for &by in detached {
-            builder.holder(HolderFact { ns, holder: Holder::DetachedMount(by), object });
-        }
-        if !detached.is_empty() {
-            return;
-        }
+    for &by in detached {
+        let holder = match record.what {
+            mount_of::NSFS => Holder::DetachedMount(by),
+            mount_of::PROCFS => Holder::ProcfsFile(by),
+            _ => Holder::SuperblockFile(by),
+        };
+        builder.holder(HolderFact { ns, holder, object });
+    }
+    if !detached.is_empty() {
+        return;
     }
     let holder = match record.what {
         mount_of::NSFS => Holder::Mount(at),
@@ -137,11 +149,25 @@ fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut
 #[derive(Debug, Default)]
 pub(super) struct Places {
     by_id: HashMap<u32, MountHolder>,
+    /// Inode numbers of the mount namespaces whose tables were read.
+    read: HashSet<u32>,
 }
 
 impl Places {
     pub fn new(mounts: impl IntoIterator<Item = (u32, MountHolder)>) -> Self {
-        Self { by_id: mounts.into_iter().collect() }
+        let by_id: HashMap<u32, MountHolder> = mounts.into_iter().collect();
+        let read = by_id.values().filter_map(|place| place.mnt_ns).collect();
+        Self { by_id, read }
+    }
+
+    /// Reads the table of a mount namespace that no process is in, where the kernel lets it be listed.
+    fn learn(&mut self, name: NsName) {
+        let Some(id) = name.id.filter(|_| self.read.insert(name.inum)) else { return };
+        for MountPlace { id, mnt_ns, path, hidden } in listed_mounts(id, name.inum) {
+            if let Ok(id) = u32::try_from(id) {
+                self.by_id.insert(id, MountHolder { mnt_ns: Some(mnt_ns), path: Some(path), hidden });
+            }
+        }
     }
 
     fn of(&self, record: &Mount, mnt_ns: Option<u32>) -> MountHolder {
@@ -223,6 +249,10 @@ fn file(record: &File, builder: &mut Builder, leads: &mut Leads) {
         what::DETACHED_MOUNT => {
             leads.detached.push((record.object, at));
             (Holder::DetachedMount(at), Object::Anonymous(record.object))
+        }
+        what::MORE_IN_FLIGHT => {
+            leads.more_in_flight.push(at);
+            return;
         }
         what::IO_URING => {
             leads.io_urings.push(at);

@@ -8,6 +8,7 @@ mod bounded;
 pub mod cgroup;
 pub mod clock;
 mod holders;
+mod listed_mounts;
 pub mod liveness;
 mod mountinfo;
 pub mod oci;
@@ -28,6 +29,7 @@ use rustix::{
 };
 
 pub use holders::{Holder, HolderScan, MountPlace};
+pub use listed_mounts::listed_mounts;
 pub use read::{Missed, ReadError};
 pub use task_files::Placement;
 pub use tasks::{ScannedTask, TaskScan};

@@ -152,7 +152,8 @@ fn conditions(end: &Teardown) -> String {
     parts.extend(end.close.iter().map(|at| format!("fd {} of {} closes", at.fd, at.pid)));
     parts.extend(end.unmount.iter().map(|mount| {
         let path = mount.path.as_deref().map_or("a mount".to_owned(), |path| escaped(path.as_bytes()).to_string());
-        format!("{path} is unmounted")
+        let inside = mount.mnt_ns.map(|inum| format!(" in mnt:[{inum}]")).unwrap_or_default();
+        format!("{path}{inside} is unmounted")
     }));
     if end.unexplained > 0 {
         parts.push(format!("{} references that nobody could be named for are dropped", end.unexplained));
