@@ -20,8 +20,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::ns::NsType;
 
 use super::{
+    btf::Btf,
     census_layout,
-    environment::{Environment, config},
+    environment::{config, is_privileged},
     layout, object,
 };
 
@@ -64,13 +65,11 @@ impl CensusIterators {
         let Some(object) = object::census() else {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
         };
-        let environment = Environment::inspect();
-        let Ok(own_btf) = &environment.btf else {
-            bail!("{}", environment.btf.expect_err("checked"));
-        };
-        if !environment.privileged {
+        // Not the whole environment: finding it out may mount tracefs.
+        if !is_privileged() {
             bail!("neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON: run as root");
         }
+        let own_btf = &Btf::of_running_kernel()?;
         let btf = aya::Btf::from_sys_fs().context("/sys/kernel/btf/vmlinux")?;
         let layout = layout::resolve(own_btf).layout;
         let census = census_layout::resolve(own_btf);
