@@ -1,16 +1,24 @@
-//! Embeds the eBPF object when `cargo xtask ebpf` has built it, so that the binary needs nothing else at run time.
+//! Embeds the eBPF objects when `cargo xtask ebpf` has built them, so that the binary needs nothing else at run time.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(ebpf_object)");
-    println!("cargo::rerun-if-env-changed=NSTRACE_EBPF_OBJECT");
-    let default =
-        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../target/ebpf/nstrace.o");
-    let object = env::var_os("NSTRACE_EBPF_OBJECT").map_or(default, PathBuf::from);
+    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../target/ebpf");
+    embed("NSTRACE_EBPF_OBJECT", "ebpf_object", &folder.join("nstrace.o"));
+    embed("NSTRACE_CENSUS_OBJECT", "census_object", &folder.join("census.o"));
+}
+
+/// Sets `cfg(name)` and `VARIABLE_PATH` when the object, at `path` or where `variable` says, is there.
+fn embed(variable: &str, name: &str, path: &Path) {
+    println!("cargo::rustc-check-cfg=cfg({name})");
+    println!("cargo::rerun-if-env-changed={variable}");
+    let object = env::var_os(variable).map_or_else(|| path.to_owned(), PathBuf::from);
     println!("cargo::rerun-if-changed={}", object.display());
     if let Ok(path) = fs::canonicalize(&object) {
-        println!("cargo::rustc-cfg=ebpf_object");
-        println!("cargo::rustc-env=NSTRACE_EBPF_OBJECT_PATH={}", path.display());
+        println!("cargo::rustc-cfg={name}");
+        println!("cargo::rustc-env={variable}_PATH={}", path.display());
     }
 }

@@ -5,6 +5,7 @@
 
 #![no_std]
 
+pub mod census;
 pub mod layout;
 pub mod record;
 pub mod slots;

@@ -1,11 +1,6 @@
 //! `iter/task`: every task that exists, in the same words as the live records.
 
-use aya_ebpf::{
-    bindings::seq_file,
-    helpers::generated::bpf_seq_write,
-    macros::map,
-    maps::PerCpuArray,
-};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write, macros::map, maps::PerCpuArray};
 use nstrace_common::{
     record::{Namespace, TaskState, hook, kind},
     slots::{PID, USER},

@@ -31,8 +31,8 @@ enum Toolchain {
     Distribution,
 }
 
-/// Builds the object and returns its path, `target/ebpf/nstrace.o`. The file is only touched when its bytes change,
-/// so that nothing that embeds it is rebuilt for nothing.
+/// Builds the objects, `target/ebpf/census.o` and `target/ebpf/nstrace.o`, and returns the path of the latter.
+/// A file is only touched when its bytes change, so that nothing that embeds it is rebuilt for nothing.
 pub fn build() -> Result<PathBuf> {
     let source = workspace::root().join("nstrace-ebpf");
     if !source.join("Cargo.toml").exists() {
@@ -42,7 +42,9 @@ pub fn build() -> Result<PathBuf> {
     let linker = bpf_linker()?;
     step::timed(format_args!("build eBPF object with {version}"), || {
         compile(&source, &toolchain, &linker)?;
-        publish(&built_object(&source)?)
+        let folder = build_folder().join(TARGET).join("release");
+        publish(&folder.join("census"), "census.o")?;
+        publish(&folder.join("nstrace"), "nstrace.o")
     })
 }
 
@@ -153,24 +155,8 @@ fn build_folder() -> PathBuf {
     workspace::target().join("ebpf-build")
 }
 
-/// The one binary of the eBPF crate among cargo's outputs.
-fn built_object(source: &Path) -> Result<PathBuf> {
-    let folder = build_folder().join(TARGET).join("release");
-    let metadata = step::output(clean_cargo().current_dir(source).args([
-        "metadata",
-        "--format-version=1",
-        "--no-deps",
-        "--offline",
-        "--quiet",
-    ]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata")?;
-    let targets = metadata["packages"][0]["targets"].as_array().context("cargo metadata lists no targets")?;
-    let bin = targets.iter().find(|target| target["kind"][0] == "bin").context("nstrace-ebpf has no binary target")?;
-    Ok(folder.join(bin["name"].as_str().context("a target without name")?))
-}
-
-fn publish(object: &Path) -> Result<PathBuf> {
-    let published = workspace::target().join("ebpf/nstrace.o");
+fn publish(object: &Path, name: &str) -> Result<PathBuf> {
+    let published = workspace::target().join("ebpf").join(name);
     let object = &without_dwarf(object)?;
     let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
     if fs::read(&published).ok().as_deref() != Some(&bytes[..]) {

@@ -1,14 +1,17 @@
 //! The command line: one file per verb, one exit code per outcome.
 
+mod census_source;
 mod doctor;
 pub mod exit;
 mod flags;
+mod ls;
 pub mod output;
 mod schema;
 pub mod selection;
 pub mod shutdown;
 pub mod stream;
 mod watch;
+mod why;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,8 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Watch(watch::Args),
+    Ls(ls::Args),
+    Why(why::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -43,6 +48,8 @@ pub fn main() -> ExitCode {
     let result = match Args::try_parse() {
         Ok(Args { verb }) => match verb {
             Verb::Watch(args) => watch::run(&args, &mut out),
+            Verb::Ls(args) => ls::run(&args, &mut out),
+            Verb::Why(args) => why::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },
@@ -50,8 +57,12 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(Outcome::Complete) => exit::COMPLETE.into(),
+        Ok(Outcome::Nothing(what)) => {
+            say(&one_line(&what));
+            exit::NOTHING.into()
+        }
         Ok(Outcome::Partial(what)) => {
-            say(&format!("not seen on this kernel: {}", one_line(&what)));
+            say(&format!("not seen: {}", one_line(&what)));
             exit::PARTIAL.into()
         }
         // Whoever read our output has seen enough: that is how `| head` ends us.

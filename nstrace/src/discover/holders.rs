@@ -29,6 +29,10 @@ pub struct Holder {
     /// mounts in the reader's own mount namespace (other paths may lead through file systems that hang on purpose).
     pub ns: NsName,
     pub holder: PinHolder,
+    /// Of a descriptor: the thread whose file table it is in.
+    pub tid: Option<u32>,
+    /// Of a mount: something is mounted over it or on the way to it.
+    pub hidden: bool,
 }
 
 /// Result of [`Proc::nsfs_fds`] and [`Proc::nsfs_mounts`].
@@ -36,6 +40,18 @@ pub struct Holder {
 pub struct HolderScan {
     pub holders: Vec<Holder>,
     pub missed: Missed,
+}
+
+/// Where a mount is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPlace {
+    pub id: u64,
+    /// Inode number of its mount namespace.
+    pub mnt_ns: u32,
+    /// As seen there; hostile.
+    pub path: String,
+    /// Something is mounted over it or on the way to it.
+    pub hidden: bool,
 }
 
 impl Proc {
@@ -57,7 +73,7 @@ impl Proc {
                 let path = format!("{tgid}/task/{tid}/fd");
                 let listed = open_dir(&root, &path).and_then(|dir| Ok((numeric_names(&dir)?, dir)));
                 match listed {
-                    Ok((fds, dir)) => scan_fds(&dir, tgid, &fds, nsfs, &mut scan),
+                    Ok((fds, dir)) => scan_fds(&dir, (tgid, tid), &fds, nsfs, &mut scan),
                     Err(error) => scan.missed.note(error, format_args!("{}/{path}", self.root.display())),
                 }
             }
@@ -66,40 +82,74 @@ impl Proc {
     }
 
     /// Every nsfs bind mount of every mount namespace that has a member.
+    pub fn nsfs_mounts(&self) -> Result<HolderScan, ReadError> {
+        let root = self.open()?;
+        let own_mnt_ns = self.own_mnt_ns(&root);
+        let mut scan = HolderScan::default();
+        scan.missed = self.mounts(|mnt_ns, mount, hidden| {
+            if mount.fstype != b"nsfs" {
+                return;
+            }
+            let Some((ns_type, inum)) = parse_ns_link(&mount.root) else { return };
+            let mut ns = NsName { ns_type, inum, id: None };
+            if own_mnt_ns == Some(mnt_ns)
+                && let Ok(point) = CString::new(mount.point.as_ref())
+            {
+                ns = with_id(ns, &root, &point);
+            }
+            let path = String::from_utf8_lossy(&mount.point).into_owned();
+            scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path }, tid: None, hidden });
+        })?;
+        Ok(scan)
+    }
+
+    /// Where every mount of every mount namespace that has a member is.
+    pub fn mount_places(&self) -> Result<(Vec<MountPlace>, Missed), ReadError> {
+        let mut places = Vec::new();
+        let missed = self.mounts(|mnt_ns, mount, hidden| {
+            let path = String::from_utf8_lossy(&mount.point).into_owned();
+            places.push(MountPlace { id: mount.id, mnt_ns, path, hidden });
+        })?;
+        Ok((places, missed))
+    }
+
+    /// Calls `each` with the mount namespace and whether it is hidden, once per mount.
     ///
     /// `mountinfo` is read of one process per mount namespace and root directory: a process under chroot(2) sees only
     /// the mounts below its root, so one without gives the better path and is read first.
-    pub fn nsfs_mounts(&self) -> Result<HolderScan, ReadError> {
+    fn mounts(&self, mut each: impl FnMut(u32, &mountinfo::Mount<'_>, bool)) -> Result<Missed, ReadError> {
         let root = self.open()?;
-        let mut scan = HolderScan::default();
+        let mut missed = Missed::default();
         let mut seen: HashMap<u32, HashSet<u64>> = HashMap::new();
         let mut text = Vec::new();
-        let own_mnt_ns = self.own_mnt_ns(&root);
-        for (mnt_ns, tgid, tid) in mount_namespaces(&root, self, &mut scan.missed)? {
+        for (mnt_ns, tgid, tid) in mount_namespaces(&root, self, &mut missed)? {
             let path = format!("{tgid}/task/{tid}/mountinfo");
             let read = CString::new(path.as_str())
                 .map_err(|_| ReadError::Malformed("path"))
                 .and_then(|name| read_file(&root, &name, &mut text));
             if let Err(error) = read {
-                scan.missed.note(error, format_args!("{}/{path}", self.root.display()));
+                missed.note(error, format_args!("{}/{path}", self.root.display()));
                 continue;
             }
             let ids = seen.entry(mnt_ns).or_default();
-            for mount in mountinfo::mounts(&text).filter(|mount| mount.fstype == b"nsfs") {
-                let Some((ns_type, inum)) = parse_ns_link(&mount.root) else { continue };
+            let table: Vec<_> = mountinfo::mounts(&text).collect();
+            let hidden = mountinfo::hidden(&table);
+            for mount in &table {
                 if ids.insert(mount.id) {
-                    let mut ns = NsName { ns_type, inum, id: None };
-                    if own_mnt_ns == Some(mnt_ns)
-                        && let Ok(point) = CString::new(mount.point.as_ref())
-                    {
-                        ns = with_id(ns, &root, &point);
-                    }
-                    let path = String::from_utf8_lossy(&mount.point).into_owned();
-                    scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path } });
+                    each(mnt_ns, mount, hidden.contains(&mount.id));
                 }
             }
         }
-        Ok(scan)
+        Ok(missed)
+    }
+
+    /// Namespaces whose files are registered with the io_uring behind a descriptor (`io_uring_show_fdinfo`). The kernel leaves
+    /// the list out while the ring is busy.
+    pub fn io_uring_files(&self, tgid: u32, tid: u32, fd: u32) -> Result<Vec<NsName>, ReadError> {
+        let name = CString::new(format!("{tgid}/task/{tid}/fdinfo/{fd}")).map_err(|_| ReadError::Malformed("path"))?;
+        let mut text = Vec::new();
+        read_file(self.open()?, &name, &mut text)?;
+        Ok(registered_files(&text))
     }
 
     fn own_mnt_ns(&self, root: &OwnedFd) -> Option<u32> {
@@ -114,6 +164,20 @@ impl Proc {
         let stat = rustix::fs::statx(root, c"self/ns/net", AtFlags::empty(), StatxFlags::INO).ok()?;
         Some((stat.stx_dev_major, stat.stx_dev_minor))
     }
+}
+
+/// The namespaces among the lines `    0: net:[4026532177]` after `UserFiles`.
+fn registered_files(text: &[u8]) -> Vec<NsName> {
+    let mut lines = text.split(|&b| b == b'\n').skip_while(|line| !line.starts_with(b"UserFiles:"));
+    lines.next();
+    lines
+        .take_while(|line| line.starts_with(b" "))
+        .filter_map(|line| {
+            let colon = line.iter().position(|&b| b == b':')?;
+            let (ns_type, inum) = parse_ns_link(line.get(colon + 1..)?.trim_ascii())?;
+            Some(NsName { ns_type, inum, id: None })
+        })
+        .collect()
 }
 
 /// `ns` with the id of what is at `path` below `dir`, when that is this namespace.
@@ -141,7 +205,7 @@ fn file_tables(root: &OwnedFd, tgid: u32) -> Vec<u32> {
     tables
 }
 
-fn scan_fds(dir: &OwnedFd, tgid: u32, fds: &[u32], nsfs: Option<(u32, u32)>, scan: &mut HolderScan) {
+fn scan_fds(dir: &OwnedFd, (tgid, tid): (u32, u32), fds: &[u32], nsfs: Option<(u32, u32)>, scan: &mut HolderScan) {
     let mut buffer = [0; libc::PATH_MAX as usize];
     for &fd in fds {
         let Ok(name) = CString::new(fd.to_string()) else { continue };
@@ -155,7 +219,7 @@ fn scan_fds(dir: &OwnedFd, tgid: u32, fds: &[u32], nsfs: Option<(u32, u32)>, sca
         };
         if let (Some((ns_type, inum)), Ok(fd)) = (found, i32::try_from(fd)) {
             let ns = with_id(NsName { ns_type, inum, id: None }, dir, &name);
-            scan.holders.push(Holder { ns, holder: PinHolder::Fd { tgid, fd } });
+            scan.holders.push(Holder { ns, holder: PinHolder::Fd { tgid, fd }, tid: Some(tid), hidden: false });
         }
     }
 }

@@ -8,6 +8,7 @@ mod bounded;
 pub mod cgroup;
 pub mod clock;
 mod holders;
+mod listed_mounts;
 pub mod liveness;
 mod mountinfo;
 pub mod oci;
@@ -27,7 +28,8 @@ use rustix::{
     fs::{CWD, Mode, OFlags},
 };
 
-pub use holders::{Holder, HolderScan};
+pub use holders::{Holder, HolderScan, MountPlace};
+pub use listed_mounts::listed_mounts;
 pub use read::{Missed, ReadError};
 pub use task_files::Placement;
 pub use tasks::{ScannedTask, TaskScan};

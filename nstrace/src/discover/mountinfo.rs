@@ -1,11 +1,16 @@
 //! Lines of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)); pure, over bytes because paths need not be UTF-8.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mount<'a> {
     pub id: u64,
+    /// Id of the mount it is mounted in.
+    pub parent: u64,
     /// Device number of the file system.
     pub major: u32,
     pub minor: u32,
@@ -24,7 +29,7 @@ pub(super) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let mut fields = line.split(|&b| b == b' ');
     let id = number(fields.next()?)?;
-    let _parent = fields.next()?;
+    let parent = number(fields.next()?)?;
     let device = fields.next()?;
     let colon = device.iter().position(|&b| b == b':')?;
     let (major, minor) = (number(&device[..colon])?, number(&device[colon + 1..])?);
@@ -33,11 +38,42 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
     let _options = fields.next()?;
     // Any number of optional fields, then a lone dash.
     fields.find(|&field| field == b"-")?;
-    Some(Mount { id, major, minor, root, point, fstype: fields.next()? })
+    Some(Mount { id, parent, major, minor, root, point, fstype: fields.next()? })
 }
 
 fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Ids of the mounts of one table that no path leads to: another one is mounted on the same place, or on a directory on the
+/// way, in this mount or in one it lies in.
+pub(super) fn hidden(table: &[Mount<'_>]) -> HashSet<u64> {
+    let mut below: HashMap<u64, Vec<&Mount<'_>>> = HashMap::new();
+    let by_id: HashMap<u64, &Mount<'_>> = table.iter().map(|mount| (mount.id, mount)).collect();
+    for mount in table {
+        below.entry(mount.parent).or_default().push(mount);
+    }
+    let on = |id: u64| below.get(&id).into_iter().flatten();
+    let is_covered = |mount: &Mount<'_>| on(mount.id).any(|other| other.id != mount.id && other.point == mount.point);
+    let is_reached = |mount: &Mount<'_>| {
+        let mut at = mount;
+        // As deep as there are mounts, should a made-up table go in circles.
+        for _ in 0..table.len() {
+            let Some(parent) = by_id.get(&at.parent).filter(|parent| parent.id != at.id) else { return true };
+            let on_the_way = |other: &&&Mount<'_>| other.id != at.id && is_above(&other.point, &at.point);
+            if on(parent.id).find(on_the_way).is_some() || (is_covered(parent) && at.point != parent.point) {
+                return false;
+            }
+            at = parent;
+        }
+        true
+    };
+    table.iter().filter(|mount| is_covered(mount) || !is_reached(mount)).map(|mount| mount.id).collect()
+}
+
+/// `path` lies below the directory `above`.
+fn is_above(above: &[u8], path: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// Undoes the kernel's `mangle`: space, tab, newline, `#` and backslash are written as three octal digits.
@@ -84,6 +120,25 @@ mod tests {
         assert_eq!((found[1].major, found[1].minor), (0, 4));
         assert_eq!(found[2].point.as_ref(), b"/x\\y\t//deleted");
         assert_eq!(found[3].fstype, b"cgroup2");
+    }
+
+    #[test]
+    fn what_is_covered_is_hidden() {
+        let text = b"1 0 0:1 / / rw - ext4 d rw\n\
+            2 1 0:2 / /run rw - tmpfs t rw\n\
+            3 2 0:4 net:[5] /run/a rw - nsfs nsfs rw\n\
+            4 2 0:4 net:[6] /run/b rw - nsfs nsfs rw\n\
+            5 4 0:3 / /run/b rw - tmpfs t rw\n\
+            6 2 0:4 net:[7] /run/deep/x rw - nsfs nsfs rw\n\
+            7 2 0:3 / /run/deep rw - tmpfs t rw\n\
+            8 1 0:4 net:[8] /mnt/x rw - nsfs nsfs rw\n\
+            9 1 0:5 / /srv rw - tmpfs t rw\n\
+            10 9 0:4 net:[9] /srv/n rw - nsfs nsfs rw\n\
+            11 9 0:5 / /srv rw - tmpfs t rw\n";
+        let table: Vec<_> = mounts(text).collect();
+        let mut found: Vec<u64> = hidden(&table).into_iter().collect();
+        found.sort_unstable();
+        assert_eq!(found, [4, 6, 9, 10]);
     }
 
     #[test]

@@ -137,3 +137,45 @@ pub(super) fn listns(after: u64, types: u32, ids: &mut [u64]) -> Result<usize, E
 fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
+
+/// `listmount` and `statmount`, 6.8+; the same on every architecture.
+const SYS_STATMOUNT: libc::c_long = 457;
+const SYS_LISTMOUNT: libc::c_long = 458;
+
+/// `LSMT_ROOT`: the root of the mount namespace.
+const LSMT_ROOT: u64 = u64::MAX;
+/// `STATMOUNT_MNT_BASIC | STATMOUNT_MNT_POINT`.
+const STATMOUNT_BASIC_AND_POINT: u64 = 0x2 | 0x10;
+
+/// `struct mnt_id_req` (include/uapi/linux/mount.h, `MNT_ID_REQ_SIZE_VER1`).
+#[repr(C)]
+struct MntIdReq {
+    size: u32,
+    spare: u32,
+    mnt_id: u64,
+    param: u64,
+    mnt_ns_id: u64,
+}
+const _: () = assert!(size_of::<MntIdReq>() == 32);
+
+/// Unique ids greater than `after` of the mounts in a mount namespace, ascending, into `ids`; how many. 6.11+.
+pub(super) fn listmount(mnt_ns_id: u64, after: u64, ids: &mut [u64]) -> Result<usize, Errno> {
+    let request = MntIdReq { size: size_of::<MntIdReq>() as u32, spare: 0, mnt_id: LSMT_ROOT, param: after, mnt_ns_id };
+    // SAFETY: `request` says its own size and is only read; the kernel writes at most `ids.len()` numbers to `ids`.
+    let result = unsafe { libc::syscall(SYS_LISTMOUNT, &raw const request, ids.as_mut_ptr(), ids.len(), 0) };
+    usize::try_from(result).map_err(|_| last_errno())
+}
+
+/// `struct statmount` with the strings behind it into `into`. `EOVERFLOW` when it is too short. 6.11+.
+pub(super) fn statmount(mnt_ns_id: u64, mount: u64, into: &mut [u8]) -> Result<(), Errno> {
+    let request = MntIdReq {
+        size: size_of::<MntIdReq>() as u32,
+        spare: 0,
+        mnt_id: mount,
+        param: STATMOUNT_BASIC_AND_POINT,
+        mnt_ns_id,
+    };
+    // SAFETY: as in `listmount`; the kernel writes at most `into.len()` bytes, and any alignment will do for it.
+    let result = unsafe { libc::syscall(SYS_STATMOUNT, &raw const request, into.as_mut_ptr(), into.len(), 0) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}

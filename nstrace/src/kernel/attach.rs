@@ -29,11 +29,12 @@ impl From<ProgramError> for Refusal {
         match error {
             ProgramError::LoadError { io_error, verifier_log } => {
                 let verifier = verifier_log.to_string();
-                let last = verifier
-                    .lines()
-                    .rev()
-                    .map(str::trim)
-                    .find(|l| !l.is_empty() && !l.starts_with("processed ") && !l.starts_with("stack depth "));
+                let last = verifier.lines().rev().map(str::trim).find(|l| {
+                    !l.is_empty()
+                        && !l.starts_with("processed ")
+                        && !l.starts_with("stack depth ")
+                        && !l.starts_with("verification time ")
+                });
                 let reason = match last {
                     Some(line) => format!("refused by the verifier: {io_error}: {line}"),
                     None => format!("refused at load: {io_error}"),

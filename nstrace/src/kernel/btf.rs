@@ -3,7 +3,10 @@
 //!
 //! aya's own BTF type hides member offsets, so this is our own: bounds-checked, total on any input.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::BuildHasher as _,
+};
 
 /// `BTF_MAGIC`, little-endian.
 const MAGIC: u16 = 0xeb9f;
@@ -48,6 +51,9 @@ mod kind {
     pub const ENUM64: u32 = 19;
 }
 
+/// Hash of a name → type number: a kernel has some eighty thousand names, and copies of them would take most of the time.
+type Names = HashMap<u64, u32, foldhash::fast::FixedState>;
+
 /// Parsed BTF of a kernel.
 #[derive(Debug)]
 pub struct Btf {
@@ -55,8 +61,9 @@ pub struct Btf {
     strings: usize,
     /// Byte position of each type, by type number; number 0 is void.
     types: Vec<u32>,
-    structs: HashMap<Vec<u8>, u32>,
-    functions: HashMap<Vec<u8>, u32>,
+    structs: Names,
+    functions: Names,
+    hasher: foldhash::fast::FixedState,
     /// Names after `btf_trace_`.
     tracepoints: HashSet<Vec<u8>>,
 }
@@ -101,8 +108,9 @@ impl Btf {
             data,
             strings,
             types: vec![u32::MAX],
-            structs: HashMap::new(),
-            functions: HashMap::new(),
+            structs: Names::default(),
+            functions: Names::default(),
+            hasher: foldhash::fast::FixedState::default(),
             tracepoints: HashSet::new(),
         };
         let mut at = type_start;
@@ -112,14 +120,14 @@ impl Btf {
             btf.types.push(u32::try_from(at).map_err(|_| BtfError::Truncated(at))?);
             match head.kind {
                 kind::STRUCT | kind::UNION => {
-                    let name = btf.name(head.name).to_vec();
-                    if !name.is_empty() {
-                        btf.structs.entry(name).or_insert(id);
+                    let hash = btf.hash(btf.name(head.name));
+                    if head.name != 0 {
+                        btf.structs.entry(hash).or_insert(id);
                     }
                 }
                 kind::FUNC => {
-                    let name = btf.name(head.name).to_vec();
-                    btf.functions.entry(name).or_insert(id);
+                    let hash = btf.hash(btf.name(head.name));
+                    btf.functions.entry(hash).or_insert(id);
                 }
                 kind::TYPEDEF => {
                     if let Some(name) = btf.name(head.name).strip_prefix(b"btf_trace_") {
@@ -136,12 +144,12 @@ impl Btf {
 
     /// The kernel has a traceable function of this name (`BTF_KIND_FUNC`). It may still be inlined at places or `notrace`.
     pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains_key(name.as_bytes())
+        self.named(&self.functions, name).is_some()
     }
 
     /// Number of parameters of a function; None when there is no such function.
     pub fn parameters(&self, function: &str) -> Option<u32> {
-        let id = *self.functions.get(function.as_bytes())?;
+        let id = self.named(&self.functions, function)?;
         let proto = self.head(self.head(id)?.size_or_type)?;
         (proto.kind == kind::FUNC_PROTO).then_some(proto.vlen)
     }
@@ -153,13 +161,13 @@ impl Btf {
 
     /// Size of a structure in bytes.
     pub fn size_of(&self, structure: &str) -> Option<u32> {
-        Some(self.head(*self.structs.get(structure.as_bytes())?)?.size_or_type)
+        Some(self.head(self.named(&self.structs, structure)?)?.size_or_type)
     }
 
     /// Byte offset of a member, given as a path such as `ns.inum`; anonymous structs and unions are looked into.
     /// None when the kernel has no such structure or member, or the member is a bit field.
     pub fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
-        let mut id = *self.structs.get(structure.as_bytes())?;
+        let mut id = self.named(&self.structs, structure)?;
         let mut bits = 0_u32;
         for name in path.split('.') {
             let (member, offset) = self.member(self.resolve(id)?, name.as_bytes(), 0)?;
@@ -167,6 +175,16 @@ impl Btf {
             id = member;
         }
         bits.is_multiple_of(8).then_some(bits / 8)
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// The type of this name. Two names of one hash, which hardly ever exist, are as good as none.
+    fn named(&self, names: &Names, name: &str) -> Option<u32> {
+        let id = *names.get(&self.hash(name.as_bytes()))?;
+        (self.name(self.head(id)?.name) == name.as_bytes()).then_some(id)
     }
 
     /// Type and bit offset of a member, anonymous members included.

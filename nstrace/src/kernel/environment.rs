@@ -41,8 +41,7 @@ impl Environment {
         let machine = uname.machine().to_string_lossy().into_owned();
         let btf = Btf::of_running_kernel();
         let lockdown = lockdown();
-        let caps = effective_capabilities();
-        let privileged = caps & CAP_SYS_ADMIN != 0 || caps & (CAP_BPF | CAP_PERFMON) == CAP_BPF | CAP_PERFMON;
+        let privileged = is_privileged();
         let checks = vec![
             check("btf", btf.as_ref().map(|_| "/sys/kernel/btf/vmlinux".to_owned()).map_err(ToString::to_string)),
             check(
@@ -120,6 +119,12 @@ fn lockdown() -> Option<String> {
     let start = text.find('[')? + 1;
     let end = text[start..].find(']')? + start;
     Some(text[start..end].to_owned())
+}
+
+/// This process may load tracing programs.
+pub fn is_privileged() -> bool {
+    let caps = effective_capabilities();
+    caps & CAP_SYS_ADMIN != 0 || caps & (CAP_BPF | CAP_PERFMON) == CAP_BPF | CAP_PERFMON
 }
 
 /// `CapEff` of this process.

@@ -3,6 +3,8 @@
 mod attach;
 pub mod btf;
 pub mod btf_reduce;
+pub mod census_iterators;
+pub mod census_layout;
 mod counters;
 mod debug_log;
 mod environment;

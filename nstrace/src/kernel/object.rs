@@ -11,3 +11,15 @@ pub fn embedded() -> Option<&'static [u8]> {
         None
     }
 }
+
+/// The iterators of the census, or None when this binary was built without them.
+pub fn census() -> Option<&'static [u8]> {
+    #[cfg(census_object)]
+    {
+        Some(aya::include_bytes_aligned!(env!("NSTRACE_CENSUS_OBJECT_PATH")))
+    }
+    #[cfg(not(census_object))]
+    {
+        None
+    }
+}

@@ -181,7 +181,7 @@ fn drop_unplanned(ebpf: &mut Ebpf, attached: &mut Vec<Hook>, chosen: &Plan) {
 }
 
 /// Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK.
-fn raise_memlock() {
+pub(super) fn raise_memlock() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // Where this is not allowed it is not needed, or loading fails with EPERM and says so.
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });

@@ -187,6 +187,15 @@ impl<'a> Holder<'a> {
     }
 }
 
+/// A whole document, its newline included; as safe for terminals as a line.
+pub fn document(document: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safely(CompactFormatter));
+    document.serialize(&mut serializer).expect("a document has only string keys");
+    out.push(b'\n');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::Safe;

@@ -7,9 +7,12 @@ pub mod duration;
 pub mod errno;
 pub mod escape;
 pub mod json;
+pub mod ls;
+pub mod ls_table;
 pub mod schema;
 pub mod text;
 pub mod time;
+pub mod why;
 
 use crate::model::Change;
 

@@ -1,0 +1,299 @@
+//! The records of the census iterators: one snapshot of tasks, namespaces and files, by kernel address.
+//!
+//! An address is an opaque key that joins records of one run. It never leaves the collector.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{
+    layout::ABSENT,
+    slots::{SLOTS, TYPES},
+    task::COMM_LEN,
+};
+
+/// What a record is ([`Head::kind`]).
+pub mod kind {
+    /// [`super::Task`].
+    pub const TASK: u32 = 1;
+    /// [`super::Namespace`]: written before the first record that names it.
+    pub const NAMESPACE: u32 = 2;
+    /// [`super::File`].
+    pub const FILE: u32 = 3;
+    /// [`super::Mount`].
+    pub const MOUNT: u32 = 4;
+}
+
+/// How an open file holds a namespace ([`File::what`]).
+pub mod what {
+    /// The file is on nsfs; `object` is the file.
+    pub const NSFS: u32 = 1;
+    /// A socket; `object` is its `struct sock`, `detail` its address family.
+    pub const SOCKET: u32 = 2;
+    /// `/dev/net/tun`; `object` is the `struct sock` inside it.
+    pub const TUN: u32 = 3;
+    /// A pidfd; `object` is its `struct pid`.
+    pub const PIDFD: u32 = 4;
+    /// Opened with credentials of another user namespace than the task's; `object` is the `struct cred`.
+    pub const CRED: u32 = 5;
+    /// An nsfs file in a message that waits in the receive queue of this unix socket; `object` is the file in flight.
+    pub const IN_FLIGHT: u32 = 6;
+    /// A file of a file system that a user namespace other than the initial one owns; `object` is the super block.
+    pub const SUPER_BLOCK: u32 = 9;
+    /// A file of a procfs of a pid namespace other than the initial one; `object` is the super block.
+    pub const PROCFS: u32 = 10;
+    /// No file: a System V shared memory segment is attached; `object` is the `struct file` of the attachment, `detail` its id.
+    pub const SHM: u32 = 11;
+    /// A unix socket with more files in flight than are looked at; no namespace.
+    pub const MORE_IN_FLIGHT: u32 = 12;
+    /// An io_uring instance, no namespace: its registered files are told by `/proc/PID/fdinfo`.
+    pub const IO_URING: u32 = 7;
+    /// A file in a mount tree that belongs to no visible mount namespace (`open_tree`, `fsmount`); `object` is the address of
+    /// the anonymous `struct mnt_namespace`, `ns` its owner.
+    pub const DETACHED_MOUNT: u32 = 8;
+}
+
+/// How a mount holds a namespace ([`Mount::what`]).
+pub mod mount_of {
+    /// A bind mount of an nsfs file.
+    pub const NSFS: u32 = 1;
+    /// A procfs of a pid namespace other than the initial one.
+    pub const PROCFS: u32 = 2;
+    /// A file system that a user namespace other than the initial one owns.
+    pub const USER: u32 = 3;
+}
+
+/// Start of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Head {
+    /// One of [`kind`].
+    pub kind: u32,
+    /// Length of the record in bytes.
+    pub len: u32,
+}
+const _: () = assert!(size_of::<Head>() == 8);
+
+/// [`kind::TASK`]: a thread, dead ones that were not waited for included.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Task {
+    pub head: Head,
+    /// Nanoseconds of CLOCK_BOOTTIME.
+    pub start_boottime: u64,
+    /// Id of its cgroup2 cgroup, 0 unknown.
+    pub cgroup: u64,
+    /// Address of `task->nsproxy`; 0 of a task that let go of it while exiting.
+    pub nsproxy: u64,
+    /// Address of `task->real_cred`.
+    pub real_cred: u64,
+    /// Address of `task->cred`.
+    pub cred: u64,
+    /// Address of `task->thread_pid`.
+    pub pid: u64,
+    /// Address of `real_cred->ucounts`, 0 before 5.14.
+    pub ucounts: u64,
+    /// Address of `task->mm`, 0 of kernel threads and the dead.
+    pub mm: u64,
+    /// Key of `mm->user_ns`: the user namespace its program was executed in.
+    pub mm_user: u64,
+    /// Address of the credentials that `mm->exe_file` was opened with.
+    pub exe_cred: u64,
+    /// Key of their user namespace.
+    pub exe_user: u64,
+    /// Key of each namespace, as in [`Namespace::key`]; 0 none.
+    pub slots: [u64; SLOTS],
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// Process id in the initial pid namespace.
+    pub tgid: u32,
+    /// `real_parent->tgid` in the initial pid namespace.
+    pub ppid: u32,
+    /// Of `real_cred`, in the initial user namespace.
+    pub uid: u32,
+    /// `PF_*`.
+    pub flags: u32,
+    /// `EXIT_*` bits of `task->exit_state`: not 0 = dead.
+    pub exit_state: u32,
+    /// Hostile.
+    pub comm: [u8; COMM_LEN],
+}
+const _: () = assert!(size_of::<Task>() == 216);
+
+/// [`kind::NAMESPACE`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Namespace {
+    pub head: Head,
+    /// Address of its `ns_common`, the inode number laid over the upper half by exclusive or: unique in a run even when the
+    /// memory is used again.
+    pub key: u64,
+    /// 64-bit `ns_id` (6.18+), else 0.
+    pub id: u64,
+    /// Key of the owning user namespace, of a user namespace its parent; 0 = none.
+    pub owner: u64,
+    /// Key of the parent of a pid namespace, 0 = none; means nothing of another type.
+    pub parent: u64,
+    /// Address of the `struct ucounts` of its owner that it was charged to.
+    pub ucounts: u64,
+    /// Inode number on nsfs; 0 or a constant for an anonymous mount namespace.
+    pub inum: u32,
+    /// `CLONE_NEW*` of its type.
+    pub clone_flag: u32,
+    /// The kernel's reference count; `u32::MAX` unknown.
+    pub refs: u32,
+    /// `__ns_ref_active` (6.19+); `u32::MAX` unknown.
+    pub active: u32,
+    /// Nesting level of a pid namespace; means nothing of another type.
+    pub pid_level: u32,
+    /// Nesting level of a user namespace; means nothing of another type.
+    pub user_level: u32,
+    /// `user_namespace.owner`, a uid in the initial user namespace; means nothing of another type.
+    pub owner_uid: u32,
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<Namespace>() == 80);
+
+/// [`kind::FILE`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct File {
+    pub head: Head,
+    /// Key of the namespace; 0 = none or not readable on this kernel.
+    pub ns: u64,
+    /// Address of what takes the reference; see [`what`].
+    pub object: u64,
+    /// Address of the `ucounts` of the credentials, for [`what::CRED`].
+    pub ucounts: u64,
+    pub tid: u32,
+    pub tgid: u32,
+    pub fd: u32,
+    /// One of [`what`].
+    pub what: u32,
+    /// Inode number of the file.
+    pub inode: u32,
+    /// See [`what`].
+    pub detail: u32,
+}
+const _: () = assert!(size_of::<File>() == 56);
+
+/// [`kind::MOUNT`]: a mount that holds a namespace.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Mount {
+    pub head: Head,
+    /// Key of the namespace that is held.
+    pub ns: u64,
+    /// Address of the mount namespace, as it was listed.
+    pub mnt_ns: u64,
+    /// Address of the super block.
+    pub super_block: u64,
+    /// `mount->mnt_id_unique` (6.8+), else 0.
+    pub unique_id: u64,
+    /// `mount->mnt_id`, as in `mountinfo`.
+    pub id: u32,
+    /// One of [`mount_of`].
+    pub what: u32,
+}
+const _: () = assert!(size_of::<Mount>() == 48);
+
+/// Where a walk over mount trees, or over the kernel's lists of namespaces, stands; user space sets `count` and zeroes the rest before a run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Walk {
+    /// The visit that took the walk from `from` to `to`; a visit that is repeated starts at `from` again.
+    pub visit: u64,
+    pub from: Place,
+    pub to: Place,
+    /// Number of mount namespaces in the list.
+    pub count: u32,
+    /// Trees that changed under the walk and were left.
+    pub torn: u32,
+}
+const _: () = assert!(size_of::<Walk>() == 48);
+
+/// A mount of one of the listed mount namespaces, or a link of a list.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Place {
+    /// Address of the mount or link; 0 = the first.
+    pub mount: u64,
+    /// Which mount namespace or list.
+    pub index: u32,
+    /// 1: its subtree is done, the walk goes up.
+    pub up: u32,
+}
+const _: () = assert!(size_of::<Place>() == 16);
+
+/// Most mount namespaces of one run.
+pub const WALKS: usize = 4096;
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Byte offsets that only the census needs (`ABSENT` where this kernel has no such member).
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        pub struct CensusLayout {
+            /// The reference count inside the structure of each type, indexed as `slots::{MNT…TIME}`.
+            pub ns_count: [u32; TYPES],
+            /// `ucounts` inside the structure of each type.
+            pub ns_ucounts: [u32; TYPES],
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl CensusLayout {
+            pub const UNKNOWN: Self = Self { ns_count: [ABSENT; TYPES], ns_ucounts: [ABSENT; TYPES], $($name: ABSENT,)* };
+        }
+    };
+}
+
+layout! {
+    ns_common_active,
+    task_group_leader,
+    task_real_parent,
+    task_exit_state,
+    file_f_inode,
+    file_f_cred,
+    file_private_data,
+    /// `f_path.dentry`.
+    file_dentry,
+    /// `f_path.mnt`: a `struct vfsmount` inside a `struct mount`.
+    file_mnt,
+    inode_i_sb,
+    inode_i_ino,
+    inode_i_rdev,
+    dentry_d_name,
+    dentry_d_inode,
+    super_block_s_magic,
+    super_block_s_user_ns,
+    super_block_s_fs_info,
+    socket_sk,
+    sock_net,
+    sock_family,
+    sock_receive_queue,
+    sk_buff_next,
+    sk_buff_cb,
+    unix_skb_parms_fp,
+    scm_fp_list_count,
+    scm_fp_list_fp,
+    mount_mnt,
+    mount_mnt_ns,
+    mount_mnt_id,
+    mount_mnt_id_unique,
+    /// Of `vfsmount`.
+    vfsmount_mnt_root,
+    vfsmount_mnt_sb,
+    mount_mnt_parent,
+    mount_mnt_mounts,
+    mount_mnt_child,
+    mnt_namespace_root,
+    proc_fs_info_pid_ns,
+    cred_ucounts,
+    /// The link of the list of all namespaces of a type (6.18) or of all types (6.19+), inside `ns_common`.
+    ns_common_list,
+    net_list,
+    vm_area_struct_vm_file,
+    mm_struct_user_ns,
+    mm_struct_exe_file,
+    task_mm,
+    shm_file_data_id,
+    shm_file_data_ns,
+}

@@ -1,0 +1,249 @@
+//! Namespaces as the iterators meet them: each is described once, before the first record that names it.
+
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::generated::bpf_seq_write,
+    macros::map,
+    maps::{Array, HashMap},
+};
+use nstrace_common::{
+    census::{CensusLayout, Head, Namespace, kind},
+    layout::ABSENT,
+    slots::{CLONE_FLAG, PID, TYPES, USER},
+};
+
+use crate::{
+    config::{LAYOUT, constant, offset},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+};
+
+#[unsafe(no_mangle)]
+pub static CENSUS: CensusLayout = CensusLayout::UNKNOWN;
+
+/// One member of [`CENSUS`].
+macro_rules! census {
+    ($($member:tt)+) => {
+        $crate::config::constant(&$crate::seen::CENSUS.$($member)+)
+    };
+}
+pub(crate) use census;
+
+/// Namespaces described in one visit.
+const DESCRIBED: u32 = 6;
+
+/// `BPF_F_NO_PREALLOC`.
+const NO_PREALLOC: u32 = 1;
+
+/// Key of a described namespace → visit in which it was. A visit whose output found the buffer full is repeated by
+/// the kernel with the same number, so what was described in it must be described again.
+#[map]
+static SEEN: HashMap<u64, u64> = HashMap::with_max_entries(1 << 18, NO_PREALLOC);
+
+/// Where an iterator's records go.
+#[derive(Clone, Copy)]
+pub struct Visit {
+    pub seq: *mut seq_file,
+    /// Number of the visited object, from 1.
+    pub number: u64,
+}
+
+impl Visit {
+    /// Appends a record.
+    #[inline(always)]
+    pub fn write<T>(self, record: &T) {
+        // SAFETY: the helper copies `size_of::<T>()` initialised bytes.
+        unsafe { bpf_seq_write(self.seq, (&raw const *record).cast(), size_of::<T>() as u32) };
+    }
+}
+
+/// The head of a record of type `T`.
+pub const fn head<T>(kind: u32) -> Head {
+    Head { kind, len: size_of::<T>() as u32 }
+}
+
+/// An entry of a table of [`LAYOUT`] or [`CENSUS`] by namespace type.
+#[inline(always)]
+fn entry(table: &[u32; TYPES], t: u32) -> u32 {
+    // SAFETY: the index is below TYPES, which is a power of two.
+    constant(unsafe { &*table.as_ptr().add(t as usize & (TYPES - 1)) })
+}
+
+/// The key of the namespace structure at `ns`; 0 for none.
+#[inline(always)]
+pub fn key(ns: Kptr, t: u32) -> u64 {
+    key_of_common(ns.wrapping_add(entry(&LAYOUT.ns_common, t) as usize))
+}
+
+/// The key of the namespace of an `ns_common`; 0 for none.
+#[inline(always)]
+pub fn key_of_common(common: Kptr) -> u64 {
+    let inum = load_u32(common, offset!(ns_common_inum));
+    if inum == 0 { 0 } else { common as u64 ^ u64::from(inum) << 32 }
+}
+
+/// Lets the namespace of an `ns_common` be described by [`describe_waiting`]; returns its key.
+#[inline(always)]
+pub fn describe_later(visit: Visit, common: Kptr) -> u64 {
+    let key = key_of_common(common);
+    if key != 0 && has_room() && is_new(key, visit.number) {
+        wait(common, UNKNOWN);
+    }
+    key
+}
+
+/// In place of a type: what waits is an `ns_common`.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The structure that an `ns_common` is part of, and its type; null when the type is unknown.
+#[inline(always)]
+pub fn of_common(common: Kptr) -> (Kptr, u32) {
+    let ns_type = offset!(ns_common_ns_type);
+    let flag = if ns_type == ABSENT {
+        load_u32(load_ptr(common, offset!(ns_common_ops)), offset!(proc_ns_operations_type))
+    } else {
+        load_u32(common, ns_type)
+    };
+    let mut t = 0;
+    while t < TYPES as u32 {
+        if flag_of(t) == flag {
+            return ((common as u64 - u64::from(entry(&LAYOUT.ns_common, t))) as Kptr, t);
+        }
+        t += 1;
+    }
+    (core::ptr::null(), 0)
+}
+
+#[inline(always)]
+fn flag_of(t: u32) -> u32 {
+    static FLAGS: [u32; TYPES] = {
+        let mut flags = [0; TYPES];
+        let mut t = 0;
+        while t < TYPES {
+            flags[t] = CLONE_FLAG[t] as u32;
+            t += 1;
+        }
+        flags
+    };
+    entry(&FLAGS, t)
+}
+
+/// Whether `key` has to be described in this visit.
+#[inline(always)]
+fn is_new(key: u64, visit: u64) -> bool {
+    // SAFETY: a plain number is copied out.
+    match unsafe { SEEN.get(&key) } {
+        Some(&seen) => seen == visit,
+        None => {
+            // When the map is full the namespace is described again, no more.
+            let _ = SEEN.insert(&key, &visit, 0);
+            true
+        }
+    }
+}
+
+/// Lets `ns`, a structure of type `t`, be described by [`describe_waiting`] unless it is described already; returns its key.
+#[inline(never)]
+pub fn describe(visit: Visit, ns: Kptr, t: u32) -> u64 {
+    let key = key(ns, t);
+    if key != 0 && has_room() && is_new(key, visit.number) {
+        wait(ns, t);
+    }
+    key
+}
+
+/// Namespaces to describe. One loop at the end of a visit instead of code at every place that meets a namespace: the
+/// verifier walks each of them.
+#[repr(C)]
+struct Waiting {
+    /// The visit that started at `from`; when it is repeated it starts there again.
+    visit: u64,
+    from: u32,
+    head: u32,
+    tail: u32,
+    types: [u32; WAITING],
+    structures: [u64; WAITING],
+}
+
+const WAITING: usize = 1024;
+
+#[map]
+static QUEUE: Array<Waiting> = Array::with_max_entries(1, 0);
+
+/// What finds no room is not marked as seen, so that a later pass describes it.
+#[inline(always)]
+fn has_room() -> bool {
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return false };
+    // SAFETY: as in `wait`.
+    unsafe { (*waiting).tail - (*waiting).head < WAITING as u32 }
+}
+
+#[inline(always)]
+fn wait(ns: Kptr, t: u32) {
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return };
+    // SAFETY: the map's only element, one reader runs at a time; indices are cut to the length of the arrays.
+    unsafe {
+        let at = (*waiting).tail as usize & (WAITING - 1);
+        *(&raw mut (*waiting).types).cast::<u32>().add(at) = t;
+        *(&raw mut (*waiting).structures).cast::<u64>().add(at) = ns as u64;
+        (*waiting).tail += 1;
+    }
+}
+
+/// Describes what was met, and the owners and parents of that. What is beyond [`DESCRIBED`] is left to the next visit.
+#[inline(always)]
+pub fn describe_waiting(visit: Visit) {
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return };
+    // SAFETY: as in `wait`.
+    unsafe {
+        if (*waiting).visit == visit.number {
+            (*waiting).head = (*waiting).from;
+        } else {
+            (*waiting).visit = visit.number;
+            (*waiting).from = (*waiting).head;
+        }
+    }
+    for _ in 0..DESCRIBED {
+        // SAFETY: as in `wait`.
+        let (t, ns) = unsafe {
+            if (*waiting).head == (*waiting).tail {
+                return;
+            }
+            let place = (*waiting).head as usize & (WAITING - 1);
+            (*waiting).head += 1;
+            let t = *(&raw const (*waiting).types).cast::<u32>().add(place);
+            (t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
+        };
+        let (ns, t) = if t == UNKNOWN { of_common(ns as Kptr) } else { (ns as Kptr, t) };
+        write(visit, ns, t);
+        describe(visit, load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32);
+        if t == PID as u32 {
+            describe(visit, load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
+        }
+    }
+}
+
+#[inline(never)]
+fn write(visit: Visit, ns: Kptr, t: u32) {
+    let common = entry(&LAYOUT.ns_common, t);
+    let id = offset!(ns_common_ns_id);
+    let count = entry(&CENSUS.ns_count, t);
+    let active = census!(ns_common_active);
+    let record = Namespace {
+        head: head::<Namespace>(kind::NAMESPACE),
+        key: key(ns, t),
+        id: if id == ABSENT { 0 } else { load_u64(ns, common + id) },
+        owner: key(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32),
+        parent: key(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32),
+        ucounts: load_u64(ns, entry(&CENSUS.ns_ucounts, t)),
+        inum: load_u32(ns, common + offset!(ns_common_inum)),
+        clone_flag: flag_of(t),
+        refs: if count == ABSENT { u32::MAX } else { load_u32(ns, count) },
+        active: if active == ABSENT { u32::MAX } else { load_u32(ns, common + active) },
+        // Right for one type only; the reader knows which. A branch for each type would cost the verifier dearly.
+        pid_level: load_u32(ns, offset!(pid_namespace_level)),
+        user_level: load_u32(ns, offset!(user_namespace_level)),
+        owner_uid: load_u32(ns, offset!(user_namespace_owner)),
+        reserved: 0,
+    };
+    visit.write(&record);
+}

@@ -1,0 +1,70 @@
+//! How many references the known holders take, by the kernel object that takes each.
+//!
+//! A reference is not taken by a task or a descriptor but by the object behind it, which many may share:
+//! `struct nsproxy` (one reference a slot; fork shares it), `struct cred`, `struct ucounts` and `mm_struct`
+//! (user namespaces), `struct pid` (pid
+//! namespaces), the one nsfs inode of a namespace (all its descriptors and bind mounts together), `struct sock`
+//! (network namespaces), a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
+//! namespaces), and `proc_fs_info.pid_ns` (pid namespaces).
+
+use std::collections::HashSet;
+
+/// The objects of one namespace. An address is an opaque name.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    /// (address, slot).
+    pub(super) nsproxies: HashSet<(u64, u8)>,
+    pub(super) creds: HashSet<u64>,
+    /// `mm_struct.user_ns`.
+    pub(super) mms: HashSet<u64>,
+    /// `struct ucounts` keep the user namespace they count in.
+    pub(super) ucounts: HashSet<u64>,
+    pub(super) pids: HashSet<u64>,
+    pub(super) socks: HashSet<u64>,
+    pub(super) super_blocks: HashSet<u64>,
+    /// Attachments of System V shared memory.
+    pub(super) attachments: HashSet<u64>,
+    /// Anonymous mount namespaces it owns.
+    pub(super) anonymous: HashSet<u64>,
+    /// Child namespaces whose `parent` it is, and namespaces it owns.
+    pub(super) below: u32,
+    /// Some nsfs file or mount exists.
+    pub(super) nsfs: bool,
+}
+
+impl Accounts {
+    pub fn explained(&self) -> u32 {
+        let objects = self.nsproxies.len()
+            + self.creds.len()
+            + self.mms.len()
+            + self.ucounts.len()
+            + self.pids.len()
+            + self.socks.len()
+            + self.super_blocks.len()
+            + self.attachments.len()
+            + self.anonymous.len()
+            + usize::from(self.nsfs);
+        u32::try_from(objects).unwrap_or(u32::MAX).saturating_add(self.below)
+    }
+
+    /// What takes references, with how many; zeroes are left out.
+    pub fn lines(&self) -> Vec<(&'static str, u32)> {
+        let len = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        [
+            ("nsproxy", len(self.nsproxies.len())),
+            ("cred", len(self.creds.len())),
+            ("mm", len(self.mms.len())),
+            ("ucounts", len(self.ucounts.len())),
+            ("pid", len(self.pids.len())),
+            ("nsfs inode", u32::from(self.nsfs)),
+            ("sock", len(self.socks.len())),
+            ("super block", len(self.super_blocks.len())),
+            ("shared memory attachment", len(self.attachments.len())),
+            ("detached mount tree", len(self.anonymous.len())),
+            ("namespace below", self.below),
+        ]
+        .into_iter()
+        .filter(|(_, n)| *n > 0)
+        .collect()
+    }
+}

@@ -1,0 +1,341 @@
+//! From facts to a [`Census`]: pure. Facts name namespaces by a key that the source chose; order does not matter, except that
+//! everything comes before [`Builder::finish`].
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    Accounts, Census, Descriptor, Holder, HolderKind, Namespace, NsIndex, Task, TaskIndex, holder::MountHolder,
+};
+use crate::{
+    event::Comm,
+    ns::{NsName, NsType, Slot},
+};
+
+/// The source's own name of a namespace in this run; 0 = none.
+pub type Key = u64;
+
+/// What a namespace is.
+#[derive(Clone, Copy, Debug)]
+pub struct NamespaceFact {
+    pub key: Key,
+    pub name: NsName,
+    pub owner: Key,
+    pub parent: Key,
+    /// Address of the `struct ucounts` in its owner, 0 unknown.
+    pub ucounts: u64,
+    pub level: Option<u32>,
+    pub owner_uid: Option<u32>,
+    pub refs: Option<u32>,
+}
+
+/// A thread, with the addresses of what holds references for it (0 = unknown).
+#[derive(Clone, Copy, Debug)]
+pub struct TaskFact {
+    pub tid: u32,
+    pub tgid: u32,
+    pub ppid: Option<u32>,
+    pub uid: u32,
+    pub comm: Comm,
+    pub dead: bool,
+    pub kernel_thread: bool,
+    pub cgroup: u64,
+    pub slots: [Key; Slot::ALL.len()],
+    pub nsproxy: u64,
+    pub real_cred: u64,
+    pub cred: u64,
+    pub pid: u64,
+    pub ucounts: u64,
+    /// Its `mm_struct` with the user namespace that holds.
+    pub mm: (u64, Key),
+    /// The credentials its executable was opened with, and their user namespace.
+    pub exe_cred: (u64, Key),
+}
+
+/// What a holder other than a task is.
+#[derive(Clone, Debug)]
+pub struct HolderFact {
+    pub ns: Key,
+    pub holder: Holder,
+    /// The object that takes the reference.
+    pub object: Object,
+}
+
+/// See [`Accounts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The nsfs inode.
+    Nsfs,
+    Sock(u64),
+    /// With its `ucounts`, 0 unknown.
+    Cred {
+        cred: u64,
+        ucounts: u64,
+    },
+    Pid(u64),
+    SuperBlock(u64),
+    /// `struct file` of an attached shared memory segment.
+    Attachment(u64),
+    /// An anonymous mount namespace that it owns.
+    Anonymous(u64),
+    /// One that is counted elsewhere, or not at all.
+    None,
+}
+
+/// Collects facts.
+#[derive(Debug, Default)]
+pub struct Builder {
+    facts: Vec<NamespaceFact>,
+    by_key: HashMap<Key, usize, foldhash::fast::RandomState>,
+    tasks: Vec<TaskFact>,
+    holders: Vec<HolderFact>,
+    /// Inode numbers of the initial namespaces.
+    initial: HashSet<u32>,
+}
+
+impl Builder {
+    pub fn initial(&mut self, inums: impl IntoIterator<Item = u32>) {
+        self.initial.extend(inums);
+    }
+
+    /// The first description of a key wins.
+    pub fn namespace(&mut self, fact: NamespaceFact) {
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.by_key.entry(fact.key) {
+            entry.insert(self.facts.len());
+            self.facts.push(fact);
+        }
+    }
+
+    pub fn task(&mut self, fact: TaskFact) {
+        self.tasks.push(fact);
+    }
+
+    pub fn holder(&mut self, fact: HolderFact) {
+        self.holders.push(fact);
+    }
+
+    /// The key of the namespace with this inode number, if it was described.
+    pub fn key_of(&self, inum: u32) -> Option<Key> {
+        self.facts.iter().rev().find(|fact| fact.name.inum == inum).map(|fact| fact.key)
+    }
+
+    /// Keys by inode number.
+    pub fn keys(&self) -> HashMap<u32, Key> {
+        self.facts.iter().map(|fact| (fact.name.inum, fact.key)).collect()
+    }
+
+    /// How many times a namespace is named that was not described.
+    pub fn undescribed(&self) -> usize {
+        let slots = self.tasks.iter().flat_map(|task| task.slots);
+        let above = self.facts.iter().flat_map(|fact| [fact.owner, fact.parent]);
+        let held = self.holders.iter().map(|fact| fact.ns);
+        slots.chain(above).chain(held).filter(|key| *key != 0 && !self.by_key.contains_key(key)).count()
+    }
+
+    /// Key and type of every initial namespace.
+    pub fn initial_keys(&self) -> Vec<(NsType, Key, u32)> {
+        let initial = self.facts.iter().filter(|fact| self.initial.contains(&fact.name.inum));
+        initial.map(|fact| (fact.name.ns_type, fact.key, fact.name.inum)).collect()
+    }
+
+    /// Key and name of every mount namespace known so far.
+    pub fn mount_namespaces(&self) -> Vec<(Key, NsName)> {
+        let of_mounts = self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt);
+        of_mounts.map(|fact| (fact.key, fact.name)).collect()
+    }
+
+    pub fn finish(mut self) -> Census {
+        self.tasks.sort_by_key(|task| (task.tgid, task.tid != task.tgid, task.tid));
+        let mut order: Vec<usize> = (0..self.facts.len()).collect();
+        order.sort_by_key(|&i| (self.facts[i].name.ns_type, self.facts[i].name.inum, self.facts[i].key));
+        let mut place = vec![NsIndex(0); order.len()];
+        for (to, &from) in order.iter().enumerate() {
+            place[from] = NsIndex(to);
+        }
+        let index = |key: Key| self.by_key.get(&key).map(|&i| place[i]);
+        let mut namespaces: Vec<Namespace> = order
+            .iter()
+            .map(|&i| {
+                let fact = &self.facts[i];
+                Namespace {
+                    name: fact.name,
+                    initial: self.initial.contains(&fact.name.inum),
+                    owner: index(fact.owner),
+                    parent: index(fact.parent),
+                    level: fact.level,
+                    owner_uid: fact.owner_uid,
+                    refs: fact.refs,
+                    accounts: Accounts::default(),
+                    holders: Vec::new(),
+                    nprocs: 0,
+                    first: None,
+                    container: None,
+                }
+            })
+            .collect();
+        let tasks: Vec<Task> = self.tasks.iter().map(|fact| task(fact, &index)).collect();
+        members(&mut namespaces, &tasks);
+        references(&mut namespaces, &tasks, &self.tasks);
+        structure(&mut namespaces);
+        for fact in &self.tasks {
+            if let (mm @ 1.., user) = fact.mm
+                && let Some(NsIndex(user)) = index(user)
+            {
+                namespaces[user].accounts.mms.insert(mm);
+            }
+            if let (cred @ 1.., user) = fact.exe_cred
+                && let Some(NsIndex(user)) = index(user)
+            {
+                namespaces[user].accounts.creds.insert(cred);
+            }
+        }
+        for fact in self.facts.iter().filter(|fact| fact.ucounts != 0) {
+            if let Some(NsIndex(owner)) = index(fact.owner) {
+                namespaces[owner].accounts.ucounts.insert(fact.ucounts);
+            }
+        }
+        for HolderFact { ns, holder, object } in self.holders {
+            let Some(NsIndex(at)) = self.by_key.get(&ns).map(|&i| place[i]) else { continue };
+            let ns = &mut namespaces[at];
+            match object {
+                Object::Nsfs => ns.accounts.nsfs = true,
+                Object::Sock(sock) => drop(ns.accounts.socks.insert(sock)),
+                Object::Cred { cred, ucounts } => {
+                    ns.accounts.creds.insert(cred);
+                    ns.accounts.ucounts.extend(Some(ucounts).filter(|&ucounts| ucounts != 0));
+                }
+                Object::Pid(pid) => drop(ns.accounts.pids.insert(pid)),
+                Object::SuperBlock(block) => drop(ns.accounts.super_blocks.insert(block)),
+                Object::Attachment(file) => drop(ns.accounts.attachments.insert(file)),
+                Object::Anonymous(tree) => drop(ns.accounts.anonymous.insert(tree)),
+                Object::None => {}
+            }
+            ns.holders.push(holder);
+        }
+        for ns in &mut namespaces {
+            ns.holders.sort_by_key(sort_key);
+            ns.holders.dedup();
+        }
+        Census { namespaces, tasks, boot_id: String::new(), missing: Vec::new() }
+    }
+}
+
+/// By kind, then by process, thread and number.
+fn sort_key(holder: &Holder) -> (HolderKind, usize, Descriptor, Option<MountKey>) {
+    let number = match holder {
+        Holder::Shm { pid, .. } => *pid as usize,
+        _ => holder.task().map(|task| task.0).or(holder.namespace().map(|ns| ns.0)).unwrap_or(0),
+    };
+    let at = holder.descriptor().unwrap_or(Descriptor { pid: 0, tid: 0, fd: 0 });
+    (holder.kind(), number, at, holder.mount().map(|mount| MountKey(mount.mnt_ns, mount.path.clone())))
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct MountKey(Option<u32>, Option<String>);
+
+fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {
+    Task {
+        tid: fact.tid,
+        tgid: fact.tgid,
+        ppid: fact.ppid,
+        uid: fact.uid,
+        comm: fact.comm,
+        dead: fact.dead,
+        kernel_thread: fact.kernel_thread,
+        cgroup: fact.cgroup,
+        slots: fact.slots.map(index),
+    }
+}
+
+/// Task, thread, zombie and pending holders; process counts. `tasks` has the threads of a process together, leader first.
+fn members(namespaces: &mut [Namespace], tasks: &[Task]) {
+    let mut start = 0;
+    while start < tasks.len() {
+        let end = start + tasks[start..].iter().take_while(|task| task.tgid == tasks[start].tgid).count();
+        let leader = Some(&tasks[start]).filter(|task| task.is_leader());
+        for t in NsType::ALL {
+            let of_leader = leader.and_then(|task| task.member_of(t));
+            // Namespaces of this type that this process was counted in.
+            let mut counted: Vec<NsIndex> = Vec::new();
+            for (i, task) in tasks.iter().enumerate().take(end).skip(start) {
+                let Some(member) = task.member_of(t) else { continue };
+                let ns = &mut namespaces[member.0];
+                if !counted.contains(&member) {
+                    counted.push(member);
+                    ns.nprocs += 1;
+                    ns.first.get_or_insert(TaskIndex(i));
+                }
+                let differs = of_leader != Some(member) || leader.is_some_and(|leader| leader.dead);
+                if task.dead {
+                    ns.holders.push(Holder::Zombie(TaskIndex(i)));
+                } else if task.is_leader() {
+                    ns.holders.push(Holder::Task(TaskIndex(i)));
+                } else if differs {
+                    ns.holders.push(Holder::Thread(TaskIndex(i)));
+                }
+            }
+        }
+        for t in [NsType::Pid, NsType::Time] {
+            let slot = |task: &Task| pending(task, t);
+            let of_leader = leader.and_then(slot);
+            for (i, task) in tasks.iter().enumerate().take(end).skip(start) {
+                if let Some(NsIndex(at)) = slot(task)
+                    && (task.is_leader() || of_leader != Some(NsIndex(at)))
+                {
+                    namespaces[at].holders.push(Holder::Pending(TaskIndex(i)));
+                }
+            }
+        }
+        start = end;
+    }
+}
+
+/// The namespace that the task's children will live in, when it is another than its own.
+fn pending(task: &Task, t: NsType) -> Option<NsIndex> {
+    let at = Slot::ALL.iter().position(|slot| *slot == Slot::ForChildren(t))?;
+    task.slots[at].filter(|&ns| Some(ns) != task.member_of(t))
+}
+
+/// References through nsproxy, cred and pid.
+fn references(namespaces: &mut [Namespace], tasks: &[Task], facts: &[TaskFact]) {
+    for (task, fact) in tasks.iter().zip(facts) {
+        for (number, slot) in Slot::ALL.into_iter().enumerate() {
+            let Some(NsIndex(at)) = task.slots[number] else { continue };
+            let accounts = &mut namespaces[at].accounts;
+            match slot {
+                Slot::Member(NsType::User) => {
+                    accounts.ucounts.extend(Some(fact.ucounts).filter(|&ucounts| ucounts != 0));
+                    accounts.creds.extend([fact.real_cred, fact.cred].into_iter().filter(|&cred| cred != 0));
+                }
+                Slot::Member(NsType::Pid) => accounts.pids.extend(Some(fact.pid).filter(|&pid| pid != 0)),
+                _ if fact.nsproxy != 0 => {
+                    // Ten slots.
+                    accounts.nsproxies.insert((fact.nsproxy, u8::try_from(number).unwrap_or(u8::MAX)));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Child and owned holders, each with its reference.
+fn structure(namespaces: &mut [Namespace]) {
+    for i in 0..namespaces.len() {
+        let (parent, owner) = (namespaces[i].parent, namespaces[i].owner);
+        if let Some(NsIndex(parent)) = parent.filter(|&parent| parent != NsIndex(i)) {
+            namespaces[parent].holders.push(Holder::Child(NsIndex(i)));
+            namespaces[parent].accounts.below += 1;
+        }
+        // A user namespace's owner is its parent: one reference.
+        if let Some(NsIndex(owner)) = owner.filter(|&owner| owner != NsIndex(i) && Some(owner) != parent) {
+            namespaces[owner].holders.push(Holder::Owned(NsIndex(i)));
+            namespaces[owner].accounts.below += 1;
+        }
+    }
+}
+
+impl MountHolder {
+    /// A mount of which only the namespace is known.
+    pub fn unnamed(mnt_ns: Option<u32>) -> Self {
+        Self { mnt_ns, path: None, hidden: false }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the verbs over the census share: names of users and commands, and how a run over it ends.
+
+use std::{collections::HashMap, fs};
+
+use super::exit::Outcome;
+use crate::census::{Census, Task};
+
+/// Longest command line shown, in bytes.
+const MAX_COMMAND: usize = 4096;
+
+/// Looks names up, each once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    commands: HashMap<u32, String>,
+    users: Option<HashMap<u32, String>>,
+}
+
+impl Names {
+    /// The command line of the task's process with spaces between the arguments; of kernel threads, of the dead and of
+    /// who may not be read, the task's name. Hostile.
+    pub fn command(&mut self, task: &Task) -> String {
+        let name = || task.comm.to_string_lossy().into_owned();
+        if task.kernel_thread || task.dead {
+            return name();
+        }
+        self.commands.entry(task.tgid).or_insert_with(|| command_line(task.tgid).unwrap_or_else(name)).clone()
+    }
+
+    /// The name of a user, else the number.
+    pub fn user(&mut self, uid: u32) -> String {
+        let users = self.users.get_or_insert_with(users);
+        users.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
+    }
+}
+
+fn command_line(pid: u32) -> Option<String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    fs::File::open(format!("/proc/{pid}/cmdline")).ok()?.take(MAX_COMMAND as u64).read_to_end(&mut bytes).ok()?;
+    let end = bytes.iter().rposition(|&b| b != 0)?;
+    bytes.truncate(end + 1);
+    for byte in bytes.iter_mut().filter(|byte| **byte == 0) {
+        *byte = b' ';
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Of `/etc/passwd` (passwd(5)); users of other sources stay numbers.
+fn users() -> HashMap<u32, String> {
+    let text = fs::read("/etc/passwd").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut users = HashMap::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok())) {
+            users.entry(uid).or_insert_with(|| name.to_owned());
+        }
+    }
+    users
+}
+
+/// What the census could not see, as one line; None: nothing.
+pub(super) fn missing(census: &Census) -> Option<String> {
+    (!census.missing.is_empty()).then(|| census.missing.join("; "))
+}
+
+/// How a run ends that found nothing; what could not be seen may be why.
+pub(super) fn no_match(what: &str, census: &Census) -> Outcome {
+    Outcome::Nothing(match missing(census) {
+        None => what.to_owned(),
+        Some(missing) => format!("{what}; not seen: {missing}"),
+    })
+}

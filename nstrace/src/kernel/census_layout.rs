@@ -1,0 +1,89 @@
+//! Offsets that only the census needs, looked up in the kernel's BTF. Every one may be absent: then what it serves is not seen.
+
+use nstrace_common::{
+    census::CensusLayout,
+    layout::ABSENT,
+    slots::{CGROUP, IPC, MNT, NET, PID, TIME, TYPES, USER, UTS},
+};
+
+use super::btf::Btf;
+
+/// Where a namespace type keeps its reference count: its structure and, before `ns_common` had one (5.11), the member.
+const COUNTS: [(usize, &str, &str); TYPES] = [
+    (MNT, "mnt_namespace", "count"),
+    (PID, "pid_namespace", "kref"),
+    (NET, "net", "count"),
+    (IPC, "ipc_namespace", "count"),
+    (UTS, "uts_namespace", "kref"),
+    (USER, "user_namespace", "count"),
+    (CGROUP, "cgroup_namespace", "count"),
+    (TIME, "time_namespace", "kref"),
+];
+
+/// Looks every member up.
+pub fn resolve(btf: &Btf) -> CensusLayout {
+    let at = |structure, path| btf.offset_of(structure, path).unwrap_or(ABSENT);
+    let common_count = btf.offset_of("ns_common", "__ns_ref").or_else(|| btf.offset_of("ns_common", "count"));
+    let mut ns_count = [ABSENT; TYPES];
+    let mut ns_ucounts = [ABSENT; TYPES];
+    for (t, structure, own) in COUNTS {
+        ns_ucounts[t] = at(structure, "ucounts");
+        ns_count[t] = match (common_count, btf.offset_of(structure, "ns")) {
+            (Some(count), Some(common)) => common + count,
+            _ => at(structure, own),
+        };
+    }
+    CensusLayout {
+        ns_count,
+        ns_ucounts,
+        ns_common_active: at("ns_common", "__ns_ref_active"),
+        task_group_leader: at("task_struct", "group_leader"),
+        task_real_parent: at("task_struct", "real_parent"),
+        task_exit_state: at("task_struct", "exit_state"),
+        file_f_inode: at("file", "f_inode"),
+        file_f_cred: at("file", "f_cred"),
+        file_private_data: at("file", "private_data"),
+        file_dentry: at("file", "f_path.dentry"),
+        file_mnt: at("file", "f_path.mnt"),
+        inode_i_sb: at("inode", "i_sb"),
+        inode_i_ino: at("inode", "i_ino"),
+        inode_i_rdev: at("inode", "i_rdev"),
+        dentry_d_name: at("dentry", "d_name.name"),
+        dentry_d_inode: at("dentry", "d_inode"),
+        super_block_s_magic: at("super_block", "s_magic"),
+        super_block_s_user_ns: at("super_block", "s_user_ns"),
+        super_block_s_fs_info: at("super_block", "s_fs_info"),
+        socket_sk: at("socket", "sk"),
+        sock_net: at("sock", "__sk_common.skc_net.net"),
+        sock_family: at("sock", "__sk_common.skc_family"),
+        sock_receive_queue: at("sock", "sk_receive_queue"),
+        sk_buff_next: at("sk_buff", "next"),
+        sk_buff_cb: at("sk_buff", "cb"),
+        unix_skb_parms_fp: at("unix_skb_parms", "fp"),
+        scm_fp_list_count: at("scm_fp_list", "count"),
+        scm_fp_list_fp: at("scm_fp_list", "fp"),
+        mount_mnt: at("mount", "mnt"),
+        mount_mnt_ns: at("mount", "mnt_ns"),
+        mount_mnt_id: at("mount", "mnt_id"),
+        mount_mnt_id_unique: at("mount", "mnt_id_unique"),
+        vfsmount_mnt_root: at("vfsmount", "mnt_root"),
+        vfsmount_mnt_sb: at("vfsmount", "mnt_sb"),
+        mount_mnt_parent: at("mount", "mnt_parent"),
+        mount_mnt_mounts: at("mount", "mnt_mounts"),
+        mount_mnt_child: at("mount", "mnt_child"),
+        mnt_namespace_root: at("mnt_namespace", "root"),
+        proc_fs_info_pid_ns: at("proc_fs_info", "pid_ns"),
+        cred_ucounts: at("cred", "ucounts"),
+        ns_common_list: btf
+            .offset_of("ns_common", "ns_unified_node.ns_list_entry")
+            .or_else(|| btf.offset_of("ns_common", "ns_list_node"))
+            .unwrap_or(ABSENT),
+        net_list: at("net", "list"),
+        vm_area_struct_vm_file: at("vm_area_struct", "vm_file"),
+        mm_struct_user_ns: at("mm_struct", "user_ns"),
+        mm_struct_exe_file: at("mm_struct", "exe_file"),
+        task_mm: at("task_struct", "mm"),
+        shm_file_data_id: at("shm_file_data", "id"),
+        shm_file_data_ns: at("shm_file_data", "ns"),
+    }
+}

@@ -1,0 +1,56 @@
+//! A table whose columns are as wide as their widest cell; the last one is not padded.
+
+use std::fmt::Write as _;
+
+/// Text of a cell, escaped.
+#[derive(Clone, Debug)]
+pub struct Cell(pub String);
+
+/// Rows under headings.
+#[derive(Debug)]
+pub struct Table {
+    /// (heading, stands on the right).
+    columns: Vec<(&'static str, bool)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    pub fn new(columns: Vec<(&'static str, bool)>) -> Self {
+        Self { columns, rows: Vec::new() }
+    }
+
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(cells);
+    }
+
+    /// All lines, each with its newline.
+    pub fn text(&self, headings: bool) -> String {
+        let mut widths: Vec<usize> =
+            self.columns.iter().map(|(name, _)| if headings { name.chars().count() } else { 0 }).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.0.chars().count());
+            }
+        }
+        let mut out = String::new();
+        if headings {
+            self.line(&mut out, &widths, self.columns.iter().map(|(name, _)| *name));
+        }
+        for row in &self.rows {
+            self.line(&mut out, &widths, row.iter().map(|cell| cell.0.as_str()));
+        }
+        out
+    }
+
+    fn line<'a>(&self, out: &mut String, widths: &[usize], cells: impl Iterator<Item = &'a str>) {
+        let last = widths.len().saturating_sub(1);
+        for (n, ((cell, &width), (_, right))) in cells.zip(widths).zip(&self.columns).enumerate() {
+            let gap = if n == last { "" } else { " " };
+            let pad = if n == last && !right { 0 } else { width };
+            // Writing into memory cannot fail.
+            let _ = if *right { write!(out, "{cell:>pad$}{gap}") } else { write!(out, "{cell:<pad$}{gap}") };
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+    }
+}
