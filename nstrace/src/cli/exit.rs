@@ -6,6 +6,8 @@ pub const COMPLETE: u8 = 0;
 pub const ERROR: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
+/// Nothing that exists is what was asked for.
+pub const NOTHING: u8 = 3;
 /// The result is not whole; a line on stderr says what is missing.
 pub const PARTIAL: u8 = 4;
 
@@ -13,6 +15,8 @@ pub const PARTIAL: u8 = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Complete,
+    /// What was looked for and not found, one line.
+    Nothing(String),
     /// What could not be seen and why, one line.
     Partial(String),
 }

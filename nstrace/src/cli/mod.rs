@@ -6,6 +6,7 @@ mod flags;
 pub mod output;
 mod schema;
 pub mod selection;
+mod show;
 pub mod shutdown;
 pub mod stream;
 mod watch;
@@ -33,6 +34,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Watch(watch::Args),
+    Show(show::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
     let result = match Args::try_parse() {
         Ok(Args { verb }) => match verb {
             Verb::Watch(args) => watch::run(&args, &mut out),
+            Verb::Show(args) => show::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },
@@ -50,8 +53,12 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(Outcome::Complete) => exit::COMPLETE.into(),
+        Ok(Outcome::Nothing(what)) => {
+            say(&one_line(&what));
+            exit::NOTHING.into()
+        }
         Ok(Outcome::Partial(what)) => {
-            say(&format!("not seen on this kernel: {}", one_line(&what)));
+            say(&format!("not seen: {}", one_line(&what)));
             exit::PARTIAL.into()
         }
         // Whoever read our output has seen enough: that is how `| head` ends us.

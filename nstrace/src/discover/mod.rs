@@ -30,6 +30,7 @@ use rustix::{
 pub use holders::{Holder, HolderScan};
 pub use read::{Missed, ReadError};
 pub use task_files::Placement;
+pub(crate) use task_files::parse_ns_link;
 pub use tasks::{ScannedTask, TaskScan};
 
 /// A mounted proc(5), or a tree that looks like one.

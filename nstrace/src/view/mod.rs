@@ -3,11 +3,15 @@
 pub mod clone_flags;
 pub mod columns;
 pub mod doctor;
+pub mod document;
 pub mod duration;
 pub mod errno;
 pub mod escape;
 pub mod json;
 pub mod schema;
+pub mod sections;
+pub mod show;
+mod show_task;
 pub mod text;
 pub mod time;
 

@@ -1,0 +1,1 @@
+//! The structure of the system: pid trees, user namespaces, mounts, networks. Views print it.
