@@ -3,6 +3,7 @@
 mod doctor;
 pub mod exit;
 mod flags;
+mod map;
 pub mod output;
 mod schema;
 pub mod selection;
@@ -35,6 +36,7 @@ struct Args {
 enum Verb {
     Watch(watch::Args),
     Show(show::Args),
+    Map(map::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
     let result = match Args::try_parse() {
         Ok(Args { verb }) => match verb {
             Verb::Watch(args) => watch::run(&args, &mut out),
+            Verb::Map(args) => map::run(&args, &mut out),
             Verb::Show(args) => show::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),

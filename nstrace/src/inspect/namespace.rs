@@ -172,10 +172,20 @@ impl NamespaceReport {
 
 /// Every namespace that some process shows goes into the tree, with its owner and its ancestors.
 pub fn learn_all(places: &Places, table: &ProcessTable, tree: &mut UserTree) {
+    learn_where(places, table, tree, |_| true);
+}
+
+/// The same for pid namespaces only.
+pub fn learn_pids(places: &Places, table: &ProcessTable, tree: &mut UserTree) {
+    learn_where(places, table, tree, |ns_type| ns_type == NsType::Pid);
+}
+
+fn learn_where(places: &Places, table: &ProcessTable, tree: &mut UserTree, wanted: impl Fn(NsType) -> bool) {
     let mut seen = std::collections::HashSet::new();
     for process in table.iter() {
         for (slot, ns) in process.slots.iter() {
-            if seen.insert((ns.ns_type, ns.inum))
+            if wanted(ns.ns_type)
+                && seen.insert((ns.ns_type, ns.inum))
                 && let Ok(dir) = TaskDir::open(&places.proc, process.status.pid)
                 && let Ok(file) = NsFile::open(&dir, format!("ns/{}", slot.proc_name()))
             {

@@ -8,6 +8,7 @@ pub mod duration;
 pub mod errno;
 pub mod escape;
 pub mod json;
+pub mod map;
 pub mod schema;
 pub mod sections;
 pub mod show;
