@@ -118,19 +118,19 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         What::User(common) => {
             learn_all(&places, &table, &mut tree);
             let found = UserMap::new(&places, &table, &engines, &tree);
-            let missing = all_missing(found.missing(), &table);
+            let missing = all_missing(found.missing(), &table, &engines);
             let text = if common.json { document::json(&found, &missing) } else { map::user(&found, look(common)) };
             (text, missing)
         }
         What::Mnt(common) => {
             let found = MntMap::read(&places, &table, &engines, &holders(&places));
-            let missing = all_missing(found.missing(), &table);
+            let missing = all_missing(found.missing(), &table, &engines);
             let text = if common.json { document::json(&found, &missing) } else { map::mnt(&found, look(common)) };
             (text, missing)
         }
         What::Net(args) => {
             let found = NetMap::read(&places, &table, &engines, &holders(&places));
-            let missing = all_missing(found.missing(), &table);
+            let missing = all_missing(found.missing(), &table, &engines);
             let text = match args {
                 NetArgs { dot: true, .. } => map::net_dot(&found),
                 NetArgs { common, .. } if common.json => document::json(&found, &missing),
@@ -143,8 +143,9 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     Ok(partial(&missing))
 }
 
-fn all_missing(mut missing: Vec<String>, table: &ProcessTable) -> Vec<String> {
+fn all_missing(mut missing: Vec<String>, table: &ProcessTable, engines: &Engines) -> Vec<String> {
     missing.extend(unseen(table));
+    missing.extend(engines.missing());
     missing
 }
 
@@ -158,7 +159,7 @@ fn pid_map(
 ) -> Result<Outcome, Failure> {
     let mut tree = UserTree::new(table.initial.get(Slot::Member(NsType::User)).map(|ns| ns.inum));
     crate::inspect::namespace::learn_pids(places, table, &mut tree);
-    let missing = all_missing(Vec::new(), table);
+    let missing = all_missing(Vec::new(), table, engines);
     let mut found = PidMap::new(table, engines, &tree);
     let mut wanted = None;
     if let Some(Which { pid, at }) = &args.which {

@@ -71,6 +71,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     }
     let mut missing = show.missing();
     missing.extend(unseen(&table));
+    missing.extend(engines.missing());
     let text = if args.json {
         show.json(&missing)
     } else {
