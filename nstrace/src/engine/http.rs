@@ -16,7 +16,8 @@ const MAX_ANSWER: usize = 32 << 20;
 /// `TimedOut` when not all of it came before `deadline`; `InvalidData` for other answers.
 pub fn get(mut stream: UnixStream, path: &str, deadline: Instant) -> io::Result<Vec<u8>> {
     stream.set_write_timeout(Some(left(deadline)?))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: engine\r\nAccept: application/json\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: engine\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut chunk = [0; 16 << 10];
     loop {
