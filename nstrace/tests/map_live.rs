@@ -7,7 +7,7 @@ use std::process::Command;
 use inspect_common::{Subject, document, inum, is_root, nstrace};
 use serde_json::{Value, json};
 
-fn find<'v>(list: &'v Value, found: impl Fn(&Value) -> bool) -> &'v Value {
+fn find(list: &Value, found: impl Fn(&Value) -> bool) -> &Value {
     list.as_array().expect("a list").iter().find(|row| found(row)).expect("it is in the list")
 }
 

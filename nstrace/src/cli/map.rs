@@ -10,14 +10,14 @@ use crate::{
     engine::Engines,
     inspect::{
         Places,
-        namespace::learn_all,
+        namespace::{learn_all, learn_held, learn_pids},
         processes::ProcessTable,
         subject::{Subject, resolve},
         target::Target,
         user_tree::UserTree,
     },
     map::{mnt::MntMap, net::NetMap, pid, pid::PidMap, user::UserMap},
-    ns::{NsType, Slot},
+    ns::NsType,
     view::{document, map, sections::Look},
 };
 
@@ -112,11 +112,12 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let table = read_table(&places)?;
     let engines = Engines::read(&places, &table);
     let look = |common: &Common| Look { colour: common.color.wanted(), explain: common.explain };
-    let mut tree = UserTree::new(table.initial.get(Slot::Member(NsType::User)).map(|ns| ns.inum));
+    let mut tree = UserTree::new(table.initial_user());
     let (text, missing) = match &args.what {
         What::Pid(args) => return pid_map(args, look(&args.common), &places, &table, &engines, out),
         What::User(common) => {
             learn_all(&places, &table, &mut tree);
+            learn_held(&places, &table, &holders(&places), &mut tree);
             let found = UserMap::new(&places, &table, &engines, &tree);
             let missing = all_missing(found.missing(), &table, &engines);
             let text = if common.json { document::json(&found, &missing) } else { map::user(&found, look(common)) };
@@ -157,8 +158,8 @@ fn pid_map(
     engines: &Engines,
     out: &mut Stdout,
 ) -> Result<Outcome, Failure> {
-    let mut tree = UserTree::new(table.initial.get(Slot::Member(NsType::User)).map(|ns| ns.inum));
-    crate::inspect::namespace::learn_pids(places, table, &mut tree);
+    let mut tree = UserTree::new(table.initial_user());
+    learn_pids(places, table, &mut tree);
     let missing = all_missing(Vec::new(), table, engines);
     let mut found = PidMap::new(table, engines, &tree);
     let mut wanted = None;

@@ -19,7 +19,6 @@ use crate::{
         task::TaskReport,
         user_tree::UserTree,
     },
-    ns::{NsType, Slot},
     view::{sections::Look, show::Show},
 };
 
@@ -65,7 +64,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         }
         Subject::Ns(ns) => {
             show.kind = "namespace";
-            let mut tree = UserTree::new(table.initial.get(Slot::Member(NsType::User)).map(|ns| ns.inum));
+            let mut tree = UserTree::new(table.initial_user());
             show.namespace = Some(NamespaceReport::read(&places, &table, &engines, &mut tree, &holders(&places), ns));
         }
     }

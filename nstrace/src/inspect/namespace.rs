@@ -175,6 +175,18 @@ pub fn learn_all(places: &Places, table: &ProcessTable, tree: &mut UserTree) {
     learn_where(places, table, tree, |_| true);
 }
 
+/// The same for namespaces that only files and mounts hold.
+pub fn learn_held(places: &Places, table: &ProcessTable, holders: &[Holder], tree: &mut UserTree) {
+    let mut seen = std::collections::HashSet::new();
+    for held in holders {
+        if seen.insert((held.ns.ns_type, held.ns.inum))
+            && let Some(file) = open(places, table, holders, held.ns)
+        {
+            tree.learn(&file);
+        }
+    }
+}
+
 /// The same for pid namespaces only.
 pub fn learn_pids(places: &Places, table: &ProcessTable, tree: &mut UserTree) {
     learn_where(places, table, tree, |ns_type| ns_type == NsType::Pid);

@@ -108,8 +108,21 @@ impl ProcessTable {
         self.iter().filter(move |p| p.member(ns.ns_type).is_some_and(|own| own.inum == ns.inum))
     }
 
+    /// By comparison with those of this boot; where they may not be seen, by number: what is made at run time has a number
+    /// from `PROC_DYNAMIC_FIRST` on (fs/proc/generic.c), the initial ones have fixed numbers below it.
     pub fn is_initial(&self, ns: NsName) -> bool {
-        self.initial.get(Slot::Member(ns.ns_type)).is_some_and(|initial| initial.inum == ns.inum)
+        const PROC_DYNAMIC_FIRST: u32 = 0xf000_0000;
+        match self.initial.get(Slot::Member(ns.ns_type)) {
+            Some(initial) => initial.inum == ns.inum,
+            None => ns.inum < PROC_DYNAMIC_FIRST,
+        }
+    }
+
+    /// Inode number of the initial user namespace.
+    pub fn initial_user(&self) -> u32 {
+        /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h).
+        const PROC_USER_INIT_INO: u32 = 0xefff_fffd;
+        self.initial.get(Slot::Member(NsType::User)).map_or(PROC_USER_INIT_INO, |ns| ns.inum)
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::{
 use crate::{
     discover::{Holder, liveness, parse_ns_link},
     engine::Engines,
-    ns::{NsName, NsType, Slot},
+    ns::NsName,
 };
 
 use super::{
@@ -116,7 +116,7 @@ fn find_ns(
 ) -> Option<Subject> {
     let of_tasks = table.iter().flat_map(|p| p.slots.iter().map(|(_, ns)| ns).collect::<Vec<_>>()).find(&wanted);
     let found = of_tasks.or_else(|| holders().into_iter().map(|held| held.ns).find(&wanted)).or_else(|| {
-        let mut tree = super::user_tree::UserTree::new(table.initial.get(Slot::Member(NsType::User)).map(|ns| ns.inum));
+        let mut tree = super::user_tree::UserTree::new(table.initial_user());
         super::namespace::learn_all(places, table, &mut tree);
         tree.iter().map(|(inum, _)| tree.name(inum)).find(&wanted)
     });

@@ -141,7 +141,8 @@ pub struct TaskReport {
     pub namespaces: Vec<SlotView>,
     /// Processes (this one included) with the same namespaces in every slot of nsproxy: at most that many can share one
     /// nsproxy, as far as their threads do not differ.
-    pub same_namespaces: usize,
+    /// None: not all of its own can be seen.
+    pub same_namespaces: Option<usize>,
     pub host: Side,
     pub inside: Side,
     pub uid: [u32; 4],
@@ -164,7 +165,7 @@ impl TaskReport {
     pub fn read(places: &Places, table: &ProcessTable, engines: &Engines, pid: u32) -> Result<Self, Errno> {
         let dir = TaskDir::open(&places.proc, pid)?;
         let status = Status::parse(&dir.read("status")?).ok_or(Errno::BADMSG)?;
-        let mut tree = UserTree::new(table.initial.get(Slot::Member(NsType::User)).map(|ns| ns.inum));
+        let mut tree = UserTree::new(table.initial_user());
         let names: Vec<(Slot, Seen<NsName>)> =
             Slot::ALL.into_iter().map(|slot| (slot, look_at(&dir, slot, &mut tree))).collect();
         let namespaces = names.iter().map(|(slot, ns)| slot_view(*slot, ns, &names, &status, table, &tree)).collect();
@@ -268,16 +269,20 @@ fn slot_view(
 ) -> SlotView {
     let known = ns.known().copied();
     let itself = all.iter().find(|(other, _)| *other == Slot::Member(slot.ns_type())).and_then(|(_, ns)| ns.known());
-    let relation = known.map(|ns| {
+    let relation = known.and_then(|ns| {
         let same = |other: Option<NsName>| other.is_some_and(|other| other.inum == ns.inum);
         if slot != Slot::Member(slot.ns_type()) && same(itself.copied()) {
-            Relation::Itself
+            Some(Relation::Itself)
         } else if table.is_initial(ns) {
-            Relation::Host
-        } else if same(table.get(status.ppid).and_then(|parent| parent.member(ns.ns_type))) {
-            Relation::Parent
+            Some(Relation::Host)
         } else {
-            Relation::Own
+            // Own is only what is known to be another one than the parent's. Process 0 is no parent.
+            let parent = table.get(status.ppid).and_then(|parent| parent.member(ns.ns_type));
+            match parent {
+                Some(_) if same(parent) => Some(Relation::Parent),
+                None if status.ppid != 0 => None,
+                _ => Some(Relation::Own),
+            }
         }
     });
     let owner = known.map_or(Seen::Absent, |ns| match tree.owner(ns) {
@@ -307,7 +312,7 @@ fn pids(status: &Status, names: &[(Slot, Seen<NsName>)], tree: &UserTree) -> Vec
     levels
 }
 
-fn same_namespaces(names: &[(Slot, Seen<NsName>)], table: &ProcessTable) -> usize {
+fn same_namespaces(names: &[(Slot, Seen<NsName>)], table: &ProcessTable) -> Option<usize> {
     let in_nsproxy = |slot: Slot| !matches!(slot, Slot::Member(NsType::Pid | NsType::User));
     let same = |slots: &crate::event::SlotSet| {
         names
@@ -315,7 +320,8 @@ fn same_namespaces(names: &[(Slot, Seen<NsName>)], table: &ProcessTable) -> usiz
             .filter(|(slot, _)| in_nsproxy(*slot))
             .all(|(slot, ns)| slots.get(*slot).map(|ns| ns.inum) == ns.known().map(|ns| ns.inum))
     };
-    table.iter().filter(|process| same(&process.slots)).count()
+    let all_seen = !names.iter().any(|(_, ns)| matches!(ns, Seen::Unreadable(_)));
+    all_seen.then(|| table.iter().filter(|process| same(&process.slots)).count())
 }
 
 fn capabilities(

@@ -31,8 +31,8 @@ pub struct UserTree {
 
 impl UserTree {
     /// `initial`: inode number of the initial user namespace.
-    pub fn new(initial: Option<u32>) -> Self {
-        Self { initial, ..Self::default() }
+    pub fn new(initial: u32) -> Self {
+        Self { initial: Some(initial), ..Self::default() }
     }
 
     pub fn insert(&mut self, inum: u32, node: UserNode) {

@@ -86,7 +86,9 @@ fn namespaces(task: &TaskReport, out: &mut Sections) {
         ]);
     }
     out.table(&rows);
-    out.line(&format!("  the same in all slots but user and pid: {}", processes(task.same_namespaces)));
+    if let Some(count) = task.same_namespaces {
+        out.line(&format!("  the same in all slots but user and pid: {}", processes(count)));
+    }
 }
 
 fn processes(count: usize) -> String {
@@ -146,7 +148,7 @@ fn names(links: &[Link]) -> String {
 
 /// `eth0@7 veth up 10.0.0.2/24`.
 pub(super) fn interface(link: &Link) -> String {
-    let peer = link.peer.map(|index| format!("@{index}")).unwrap_or_default();
+    let peer = link.peer.map(|index| format!("@if{index}")).unwrap_or_default();
     let kind = link.kind.as_deref().unwrap_or(if link.loopback { "loopback" } else { "device" });
     let state = if link.up { "up" } else { "down" };
     let addresses = link.addresses.join(" ");
@@ -176,7 +178,7 @@ fn ids(task: &TaskReport, out: &mut Sections) {
     for (name, map) in [("uid_map", &task.uid_map), ("gid_map", &task.gid_map)] {
         match map {
             Seen::Is(extents) if extents.is_empty() => {
-                rows.push(vec![name.to_owned(), "not written yet: all ids are 65534".to_owned()])
+                rows.push(vec![name.to_owned(), "not written yet: all ids are 65534".to_owned()]);
             }
             Seen::Is(extents) => rows.extend(extents.iter().map(|e| vec![name.to_owned(), extent(e)])),
             other => rows.push(vec![name.to_owned(), seen(other, |_| String::new())]),
