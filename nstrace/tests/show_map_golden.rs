@@ -128,6 +128,8 @@ impl FakeProc {
             etc: nowhere("etc"),
             run: nowhere("run"),
             var_lib: nowhere("lib"),
+            docker_host: None,
+            container_host: None,
         }
     }
 

@@ -82,6 +82,11 @@ impl Engines {
         let deadline = Instant::now() + PATIENCE;
         let mut asked: Vec<(Scope, sockets::EngineSocket)> = Vec::new();
         asked.extend(sockets::sockets(&places.run, "").into_iter().map(|socket| (Scope::Host, socket)));
+        let named = [(sockets::Kind::Docker, &places.docker_host), (sockets::Kind::Podman, &places.container_host)];
+        for (kind, host) in named {
+            let path = host.as_deref().and_then(|host| host.strip_prefix("unix://"));
+            asked.extend(path.map(|path| (Scope::Host, sockets::EngineSocket::at(kind, path))));
+        }
         asked.extend(sockets::user_sockets(&places.run).into_iter().map(|(uid, socket)| (Scope::User(uid), socket)));
         asked.extend(inner_sockets(places, table));
         let (answers, slow) = sockets::ask(asked, deadline);

@@ -26,6 +26,13 @@ pub(super) struct EngineSocket {
     pub path: String,
 }
 
+impl EngineSocket {
+    /// By its path from the root directory.
+    pub fn at(kind: Kind, path: &str) -> Self {
+        Self { kind, root: "/".into(), path: path.trim_start_matches('/').to_owned() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Docker,

@@ -42,6 +42,8 @@ impl Fake {
             etc: at("etc"),
             run: at("run"),
             var_lib: at("var/lib"),
+            docker_host: None,
+            container_host: None,
         }
     }
 

@@ -35,6 +35,9 @@ pub struct Places {
     pub run: PathBuf,
     /// Their lasting state.
     pub var_lib: PathBuf,
+    /// `DOCKER_HOST` and `CONTAINER_HOST`: where docker(1) and podman(1) find their engines, `unix:///path`.
+    pub docker_host: Option<String>,
+    pub container_host: Option<String>,
 }
 
 impl Default for Places {
@@ -46,6 +49,8 @@ impl Default for Places {
             etc: "/etc".into(),
             run: "/run".into(),
             var_lib: "/var/lib".into(),
+            docker_host: std::env::var("DOCKER_HOST").ok(),
+            container_host: std::env::var("CONTAINER_HOST").ok(),
         }
     }
 }
