@@ -122,6 +122,7 @@ fn listening_sockets_of_another_namespace() {
     let map = document(&["map", "net", "-J"], "map_net");
     let row = find(&map["namespaces"], |row| row["ns"]["inum"] == inum(subject.pid(), "net"));
     let socket = find(&row["view"]["listening"], |socket| socket["port"] == 7001);
+    assert_eq!(socket["held_by"]["pid"], subject.pid());
     assert_eq!((&socket["protocol"], &socket["address"]), (&json!("tcp"), &json!("127.0.0.1")));
 }
 

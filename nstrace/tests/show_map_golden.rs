@@ -21,7 +21,7 @@ use nstrace::{
         namespace::Member,
         net::{
             Link, NetView, Route,
-            sockets::{Protocol, Socket},
+            sockets::{Holder, Protocol, Socket},
         },
         processes::ProcessTable,
         seen::Seen,
@@ -249,6 +249,14 @@ fn net_map() -> NetMap {
     };
     let mut container = row(4_026_532_200, inner, &[(0, 4_026_531_840)]);
     container.containers = vec![Connected { container: web(), mode: "bridge".to_owned() }];
+    let proxied = Socket {
+        protocol: Protocol::Tcp,
+        address: "0.0.0.0".parse().expect("an address"),
+        port: 8080,
+        uid: 0,
+        inode: 2,
+        held_by: Some(Holder { pid: 77, comm: "docker-proxy".to_owned(), publishes: Some("172.17.0.2:80".to_owned()) }),
+    };
     if let Some(view) = &mut container.view {
         view.routes = vec![Route {
             destination: "default".to_owned(),
@@ -263,6 +271,7 @@ fn net_map() -> NetMap {
             port: 80,
             uid: 0,
             inode: 1,
+            held_by: None,
         }];
     }
     let hidden = NetNs { view: None, pid: None, names: vec!["x\"y".to_owned()], ..row(4_026_532_201, Vec::new(), &[]) };
@@ -271,6 +280,7 @@ fn net_map() -> NetMap {
         unseen: vec![Unseen { ns: NsRef(ns(NsType::Net, 4_026_532_201)), error: "EPERM".to_owned() }],
         ..NetMap::default()
     };
+    map.namespaces[0].view.as_mut().expect("made above").listening.push(proxied);
     map.tie();
     map
 }

@@ -5,4 +5,5 @@ pub mod mount_table;
 pub mod net;
 pub mod pid;
 pub mod signals;
+pub mod socket_owner;
 pub mod user;

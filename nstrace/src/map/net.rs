@@ -20,7 +20,7 @@ use crate::{
     ns::{NsName, NsType},
 };
 
-use super::mnt::Unseen;
+use super::{mnt::Unseen, socket_owner};
 
 /// A container and how it is connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -115,6 +115,7 @@ impl NetMap {
         map.namespaces.sort_by_key(|row| (!row.initial, row.ns.0.inum));
         map.tie();
         map.name_modes();
+        map.name_holders(places, table);
         map
     }
 
@@ -165,6 +166,27 @@ impl NetMap {
             }
         }
         (self.ties, self.bridges) = (ties, bridges);
+    }
+
+    fn name_holders(&mut self, places: &Places, table: &ProcessTable) {
+        let views = self.namespaces.iter().filter_map(|row| row.view.as_ref());
+        let inodes = views.flat_map(|view| view.listening.iter().map(|socket| socket.inode)).collect();
+        let holders = socket_owner::holders(places, table, &inodes);
+        for view in self.namespaces.iter_mut().filter_map(|row| row.view.as_mut()) {
+            for socket in &mut view.listening {
+                socket.held_by = holders.get(&socket.inode).cloned();
+            }
+        }
+    }
+
+    /// The container that has an address, written `172.17.0.2:80`.
+    pub fn container_at(&self, address: &str) -> Option<&Named> {
+        let ip = address.parse::<std::net::SocketAddr>().ok()?.ip().to_string();
+        let has = |row: &&NetNs| {
+            let links = row.view.iter().flat_map(|view| &view.links).flat_map(|link| &link.addresses);
+            links.filter_map(|address| address.split('/').next()).any(|own| own == ip)
+        };
+        self.namespaces.iter().find(has)?.containers.first().map(|connected| &connected.container)
     }
 
     /// Says how each container is connected, from what is there and not from what an engine was told.

@@ -332,7 +332,15 @@ pub fn net(map: &NetMap, look: Look) -> String {
             out.line(&format!("  route {}", route(line, &view.links)));
         }
         for socket in &view.listening {
-            out.line(&format!("  listens {} {} (uid {})", socket.protocol.name(), address(socket), socket.uid));
+            let mut who = format!("uid {}", socket.uid);
+            if let Some(holder) = &socket.held_by {
+                who = format!("{} {}, {who}", holder.pid, clean(&holder.comm));
+                if let Some(inner) = &holder.publishes {
+                    let container = map.container_at(inner).map(|c| format!(" of {}", clean(&c.to_string())));
+                    who.push_str(&format!(", publishes {}{}", clean(inner), container.unwrap_or_default()));
+                }
+            }
+            out.line(&format!("  listens {} {} ({who})", socket.protocol.name(), address(socket)));
         }
     }
     out.finish()

@@ -35,7 +35,24 @@ pub struct Socket {
     pub port: u16,
     /// Owner, in the reader's user namespace.
     pub uid: u32,
+    #[serde(serialize_with = "safe")]
     pub inode: u64,
+    /// Who has it open. None: not looked for, or not to be seen.
+    pub held_by: Option<Holder>,
+}
+
+/// A process with a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    pub pid: u32,
+    /// Hostile.
+    pub comm: String,
+    /// Address and port inside a container that it passes connections to.
+    pub publishes: Option<String>,
+}
+
+fn safe<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    crate::view::json::Safe(*number).serialize(serializer)
 }
 
 /// Lines that are not what the kernel writes are left out.
@@ -58,7 +75,7 @@ fn socket(protocol: Protocol, line: &str) -> Option<Socket> {
     let uid = fields.nth(3)?.parse().ok()?;
     let inode = fields.nth(1)?.parse().ok()?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some(Socket { protocol, address: address_of(address)?, port, uid, inode })
+    Some(Socket { protocol, address: address_of(address)?, port, uid, inode, held_by: None })
 }
 
 /// Words of 32 bits as the machine stores them, each in network order.
