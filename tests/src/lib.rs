@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Nothing here depends on nstrace's own code: the contract is interface.md and the semantics of ARCHITECTURE.md. The
-//! engine works on any `Read` of JSON Lines, so a recording's replay can be judged like a live watch.
+//! engine compares two lists, so the lines of a replay can be judged like those of a live watch: `NSTRACE_KEEP=FOLDER`
+//! makes live tests leave both lists behind.
 
+pub mod container;
 pub mod deed;
 pub mod doctor;
 pub mod expect;
@@ -18,4 +20,6 @@ pub mod line;
 pub mod live;
 pub mod matching;
 pub mod members;
+pub mod nsfs;
+pub mod program;
 pub mod watch;

@@ -5,7 +5,7 @@ mod verdict;
 
 pub use verdict::Verdict;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     doctor::Facts,
@@ -24,10 +24,14 @@ pub fn judge(book: &Book, lines: &[Line], facts: &Facts) -> Verdict {
         lines,
         facts,
         lives: book.generations.clone(),
+        by_event: HashMap::new(),
         taken: HashSet::new(),
         by_generation: vec![Vec::new(); book.generations.len()],
         verdict: Verdict::default(),
     };
+    for (index, line) in lines.iter().enumerate() {
+        judge.by_event.entry(&line.event).or_default().push(index);
+    }
     for expect in &book.expects {
         judge.find(expect);
     }
@@ -43,6 +47,7 @@ struct Judge<'a> {
     facts: &'a Facts,
     /// With the numbers that lines revealed.
     lives: Vec<Generation>,
+    by_event: HashMap<&'a str, Vec<usize>>,
     taken: HashSet<usize>,
     /// Per generation: positions of its lines.
     by_generation: Vec<Vec<usize>>,
@@ -51,7 +56,8 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn find(&mut self, expect: &Expect) {
-        let found = (0..self.lines.len()).find(|i| !self.taken.contains(i) && self.is(expect, &self.lines[*i]));
+        let candidates = self.by_event.get(expect.event).map_or(&[][..], Vec::as_slice);
+        let found = candidates.iter().copied().find(|i| !self.taken.contains(i) && self.is(expect, &self.lines[*i]));
         let Some(index) = found else {
             match self.facts.excuse(expect) {
                 Some(why) => self.verdict.skip(expect.event, &why),
@@ -126,7 +132,7 @@ impl Judge<'_> {
                     ));
                 }
             }
-            fields::check_members(&self.lines, &sorted, &mut self.verdict);
+            fields::check_members(self.lines, &sorted, life.made && !life.foreign, &mut self.verdict);
             if let (Some(first), Some(last)) = (sorted.first(), sorted.last()) {
                 fields::check_lifetime(&self.lines[*first], &self.lines[*last], &mut self.verdict);
             }

@@ -171,6 +171,7 @@ fn built_object(source: &Path) -> Result<PathBuf> {
 
 fn publish(object: &Path) -> Result<PathBuf> {
     let published = workspace::target().join("ebpf/nstrace.o");
+    let object = &without_dwarf(object)?;
     let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
     if fs::read(&published).ok().as_deref() != Some(&bytes[..]) {
         fs::create_dir_all(published.parent().unwrap_or(&published))?;
@@ -178,6 +179,18 @@ fn publish(object: &Path) -> Result<PathBuf> {
         step::note(format_args!("{} ({} KiB)", published.display(), bytes.len() / 1024));
     }
     Ok(published)
+}
+
+/// The object without DWARF: BTF has been made of it, and nothing reads it at run time, but it is most of the file.
+fn without_dwarf(object: &Path) -> Result<PathBuf> {
+    let objcopy = PathBuf::from(format!("/usr/lib/llvm-{LLVM_MAJOR}/bin/llvm-objcopy"));
+    if !objcopy.exists() {
+        step::note(format_args!("{} is missing: the object keeps its debug information", objcopy.display()));
+        return Ok(object.to_owned());
+    }
+    let stripped = object.with_extension("stripped");
+    step::execute(Command::new(objcopy).arg("--strip-debug").arg(object).arg(&stripped))?;
+    Ok(stripped)
 }
 
 /// The cargo that runs us, without what it told us about our own build.

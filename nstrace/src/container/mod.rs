@@ -35,37 +35,50 @@ pub fn from_cgroup_path(path: &str) -> Option<Container> {
     let mut innermost: Option<Container> = None;
     let mut around: Option<Container> = None;
     let mut pod = None;
+    // The component before was a container.
+    let mut at_unit = false;
     let mut before = ["", ""];
     for name in path.split('/').filter(|name| !name.is_empty()) {
         if let Some(uid) = id::pod_uid(name) {
             pod = Some(uid);
         }
+        let below_unit = std::mem::take(&mut at_unit);
         match shape_of(name, before) {
             Shape::Container { runtime, id } => {
+                at_unit = true;
                 around = innermost.replace(Container { runtime, id, pod: pod.clone() });
             }
+            // A machine that systemd-nspawn started inside someone else's unit (`--keep-unit`) has no name but the unit's.
+            Shape::Payload { unit } if !below_unit => {
+                around = innermost.replace(Container { runtime: "nspawn", id: unit, pod: pod.clone() });
+            }
             // The supervisor lies below the unit of the container it watches.
-            Shape::Supervisor if innermost.as_ref().is_some_and(|c| c.runtime == "nspawn") => {
+            Shape::Supervisor if below_unit && innermost.as_ref().is_some_and(|c| c.runtime == "nspawn") => {
                 innermost = around.take();
             }
             // What a helper makes below itself is still the helper's.
             Shape::Helper => return innermost,
-            Shape::Supervisor | Shape::Other => {}
+            Shape::Supervisor | Shape::Payload { .. } | Shape::Other => {}
         }
         before = [before[1], name];
     }
     innermost
 }
 
-/// Rewrites the component `id` that ends at byte `end` of `path` as the scope which the systemd driver of `runtime`
-/// (`runc`, `crun` or `containerd`) would have made. None when the path has no such component there.
+/// Rewrites the component `id` that ends at byte `end` of `path` as the scope that a systemd driver would have made, by its
+/// `prefix`: `runc`, `crun`, `containerd`, `libpod` (podman) or `crio`. None when there is no such component, or the result
+/// would not name a container.
 ///
 /// `with_runtime_unit("/user.slice/r1/init", 14, "runc")` is `/user.slice/runc-r1.scope/init`.
-pub fn with_runtime_unit(path: &str, end: usize, runtime: &str) -> Option<String> {
+pub fn with_runtime_unit(path: &str, end: usize, prefix: &str) -> Option<String> {
     let (head, tail) = path.split_at_checked(end)?;
     if !(tail.is_empty() || tail.starts_with('/')) {
         return None;
     }
     let (parent, id) = head.rsplit_once('/')?;
-    is_oci_id(id).then(|| format!("{parent}/{runtime}-{id}.scope{tail}"))
+    if !is_oci_id(id) {
+        return None;
+    }
+    let unit = format!("{prefix}-{id}.scope");
+    matches!(shape_of(&unit, ["", ""]), Shape::Container { .. }).then(|| format!("{parent}/{unit}{tail}"))
 }

@@ -13,6 +13,10 @@ pub(super) enum Shape {
     Helper,
     /// `supervisor`: such a helper when it lies below a machine of systemd-nspawn.
     Supervisor,
+    /// `payload` below a unit: where systemd-nspawn puts the machine, whatever the unit is called.
+    Payload {
+        unit: String,
+    },
     Other,
 }
 
@@ -56,6 +60,12 @@ pub(super) fn shape_of(name: &str, before: [&str; 2]) -> Shape {
     let parent = before[1];
     if name == "supervisor" {
         return Shape::Supervisor;
+    }
+    if name == "payload"
+        && (parent.ends_with(".scope") || parent.ends_with(".service"))
+        && let Some(unit) = unescape_unit(parent).filter(|unit| is_machine_name(unit))
+    {
+        return Shape::Payload { unit: unit.into_owned() };
     }
     if name.starts_with("lxc.monitor") || parent == "lxc.monitor" {
         return Shape::Helper;

@@ -112,6 +112,16 @@ const SHAPES: &[(&str, &str)] = &[
     ("/machine.slice/machine-lxc\\x2d2231\\x2dbox.scope", "lxc lxc-2231-box"),
     ("/machine/box.libvirt-lxc", "lxc box"),
     ("/machine/vm.libvirt-qemu", "-"),
+    ("/init.scope/payload", "nspawn init.scope"),
+    ("/init.scope/supervisor", "-"),
+    ("/system.slice/my\\x2dbox.service/payload/init.scope", "nspawn my-box.service"),
+    ("/system.slice/mybox.service/supervisor", "-"),
+    ("/machine.slice/machine-qemu\\x2d1\\x2dwin11.scope/supervisor", "-"),
+    ("/machine.slice/machine-deb12.scope/payload/system.slice/web.service/supervisor", "nspawn deb12"),
+    ("/payload", "-"),
+    ("/user.slice/payload", "-"),
+    ("/lxc.payload.outer/system.slice/mybox.service/payload", "nspawn mybox.service"),
+    ("/lxc.payload.outer/system.slice/mybox.service/supervisor", "lxc outer"),
     // LXC, LXD, Incus
     ("/lxc.payload.c1", "lxc c1"),
     ("/lxc.payload.c1/system.slice/ssh.service", "lxc c1"),
@@ -195,6 +205,9 @@ fn a_plain_path_is_rewritten_only_at_a_component() {
     assert_eq!((container.runtime, container.id.as_str()), ("runc", "r1"));
     assert_eq!(with_runtime_unit("/c1", 3, "crun").as_deref(), Some("/crun-c1.scope"));
     assert_eq!(with_runtime_unit(path, 13, "runc"), None);
+    assert_eq!(with_runtime_unit(path, 14, "libpod"), None, "podman's ids are hexadecimal");
+    let podman = with_runtime_unit(&format!("/tester/{A}"), 8 + A.len(), "libpod").expect("an id of podman");
+    assert_eq!(from_cgroup_path(&podman).map(|c| c.runtime), Some("podman"));
     assert_eq!(with_runtime_unit(path, 99, "runc"), None);
     assert_eq!(with_runtime_unit("/user.slice/..", 14, "runc"), None);
 }
@@ -231,7 +244,7 @@ proptest! {
 
     #[test]
     fn what_is_below_a_container_belongs_to_it(below in prop::collection::vec("[a-z]{1,8}(\\.slice|\\.service)?", 0..5)) {
-        let below: Vec<String> = below.into_iter().filter(|name| name != "lxc" && name != "supervisor").collect();
+        let below: Vec<String> = below.into_iter().filter(|name| !["lxc", "supervisor", "payload"].contains(&name.as_str())).collect();
         let path = format!("/system.slice/docker-{A}.scope/{}", below.join("/"));
         prop_assert_eq!(from_cgroup_path(&path).map(|c| c.id), Some(A.to_owned()));
     }

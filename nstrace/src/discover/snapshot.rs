@@ -48,10 +48,14 @@ pub fn snapshot(proc: &Proc, mut sources: Sources<'_>) -> Result<Snapshot, ReadE
     Ok(whole)
 }
 
-/// The initial namespaces: those of process 1. `handles` as in [`Sources`].
+/// The initial namespaces ([`Proc::initial_slots`]). `handles` as in [`Sources`].
 pub fn initial(proc: &Proc, handles: Option<&NsHandles>) -> Result<Stamped, ReadError> {
     let mut slots = proc.initial_slots()?;
-    Ids { proc, known: HashMap::new(), wanted: handles.is_some() }.fill(1, 1, &mut slots);
+    let mut ids = Ids { proc, known: HashMap::new(), wanted: handles.is_some() };
+    // An id is only taken from a task that shows the same namespace, so asking both does no harm.
+    for holder in [2, 1] {
+        ids.fill(holder, holder, &mut slots);
+    }
     Ok(now(Event::Initial { slots }))
 }
 
@@ -122,7 +126,7 @@ impl CgroupFacts {
 #[derive(Debug)]
 struct Ids<'p> {
     proc: &'p Proc,
-    known: HashMap<(NsType, u32), Option<u64>>,
+    known: HashMap<(NsType, u32), u64>,
     wanted: bool,
 }
 
@@ -134,14 +138,12 @@ impl Ids<'_> {
         for slot in Slot::ALL {
             let Some(ns) = slots.get(slot) else { continue };
             let key = (ns.ns_type, ns.inum);
-            let id = match self.known.get(&key) {
-                Some(&id) => id,
-                None => {
-                    let id = self.look_up(tgid, tid, slot, ns);
-                    self.known.insert(key, id);
-                    id
-                }
-            };
+            if !self.known.contains_key(&key)
+                && let Some(id) = self.look_up(tgid, tid, slot, ns)
+            {
+                self.known.insert(key, id);
+            }
+            let id = self.known.get(&key).copied();
             slots.set(slot, Some(NsName { id, ..ns }));
         }
     }

@@ -34,6 +34,9 @@ const NS_LINKS: [&CStr; nstrace_common::slots::SLOTS] = [
     c"ns/time_for_children",
 ];
 
+/// Process that starts all other kernel threads (kernel/kthread.c).
+const KTHREADD: u32 = 2;
+
 /// Distinct `cgroup` files remembered during a scan, so that tasks of one cgroup share one path.
 const PLACEMENTS: usize = 16_384;
 
@@ -113,25 +116,22 @@ impl Proc {
         Ok(Placement::parse(&text))
     }
 
-    /// The initial namespaces of this boot, when the tree shows the initial pid namespace: those of kthreadd (process 2),
-    /// which a security module may leave readable when it protects process 1, else those of process 1.
+    /// The initial namespaces of this boot: those of kthreadd, which the kernel starts in them and which never leaves; or
+    /// of process 1 when process 2 is no kernel thread (the reader is in a pid namespace: then they are only the ones the
+    /// container began with).
     pub fn initial_slots(&self) -> Result<SlotSet, ReadError> {
         let root = self.open()?;
-        if let Ok(kthreadd) = open_dir(&root, "2")
-            && is_kernel_thread(&kthreadd)
-            && let (slots, false) = read_slots(kthreadd.as_fd())
-        {
-            return Ok(slots);
-        }
-        let init = open_dir(&root, "1")?;
-        let (slots, denied) = read_slots(init.as_fd());
+        let holder = if is_kernel_thread(&root, KTHREADD) { KTHREADD } else { 1 };
+        let (slots, denied) = read_slots(open_dir(&root, &holder.to_string())?.as_fd());
         if denied { Err(ReadError::Denied) } else { Ok(slots) }
     }
 }
 
-fn is_kernel_thread(task: &OwnedFd) -> bool {
+fn is_kernel_thread(root: &OwnedFd, tgid: u32) -> bool {
     let mut text = Vec::new();
-    read_file(task, c"stat", &mut text).is_ok() && Stat::parse(&text).is_some_and(|stat| stat.flags & PF_KTHREAD != 0)
+    open_dir(root, &tgid.to_string())
+        .and_then(|dir| read_file(&dir, c"stat", &mut text))
+        .is_ok_and(|()| Stat::parse(&text).is_some_and(|stat| stat.flags & PF_KTHREAD != 0))
 }
 
 /// Buffers that live for one scan.

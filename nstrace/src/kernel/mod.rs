@@ -16,6 +16,6 @@ mod task_iterator;
 mod tracer;
 
 pub use counters::{Counters, hook_name};
-pub use ring::{Batch, RingReader};
+pub use ring::{Batch, Drained, RingReader};
 pub use task_iterator::iterator_records;
 pub use tracer::{Options, Surroundings, Tracer, doctor, start};

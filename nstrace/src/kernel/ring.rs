@@ -1,7 +1,11 @@
 //! The reader of the ring buffer: a thread that only copies records out, so that the ring never waits for the pipeline.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -37,50 +41,84 @@ impl Batch {
     }
 }
 
+/// What the reader hands on.
+#[derive(Debug)]
+pub enum Drained {
+    Records(Batch),
+    /// Everything that was in the ring when this [`RingReader::sync`] was asked for has been handed on.
+    Until(u64),
+}
+
+/// What the thread and its owner share.
+#[derive(Debug)]
+struct Request {
+    /// Wakes the thread up.
+    wake: OwnedFd,
+    /// Number of the last sync asked for.
+    sync: AtomicU64,
+    stop: AtomicBool,
+}
+
 /// The running thread.
 #[derive(Debug)]
 pub struct RingReader {
-    batches: Receiver<std::io::Result<Batch>>,
-    stop: OwnedFd,
+    drained: Receiver<std::io::Result<Drained>>,
+    request: Arc<Request>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RingReader {
     /// Starts draining `ring`.
     pub fn start(ring: RingBuf<MapData>) -> anyhow::Result<Self> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let stop_seen = stop.try_clone()?;
-        let (sender, batches) = sync_channel(QUEUED_BATCHES);
-        let thread =
-            std::thread::Builder::new().name("ring".to_owned()).spawn(move || drain(ring, &stop_seen, &sender))?;
-        Ok(Self { batches, stop, thread: Some(thread) })
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let request = Arc::new(Request { wake, sync: AtomicU64::new(0), stop: AtomicBool::new(false) });
+        let (sender, drained) = sync_channel(QUEUED_BATCHES);
+        let seen = Arc::clone(&request);
+        let thread = std::thread::Builder::new().name("ring".to_owned()).spawn(move || drain(ring, &seen, &sender))?;
+        Ok(Self { drained, request, thread: Some(thread) })
     }
 
-    /// The next batch, or None when none came in time.
-    pub fn next(&self, wait: Duration) -> anyhow::Result<Option<Batch>> {
-        match self.batches.recv_timeout(wait) {
-            Ok(batch) => Ok(Some(batch?)),
+    /// The next of it, or None when nothing came in time.
+    pub fn next(&self, wait: Duration) -> anyhow::Result<Option<Drained>> {
+        match self.drained.recv_timeout(wait) {
+            Ok(drained) => Ok(Some(drained?)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the ring buffer reader has ended unexpectedly"),
         }
+    }
+
+    /// Asks for a [`Drained::Until`] of the returned number.
+    pub fn sync(&self) -> u64 {
+        let number = self.request.sync.fetch_add(1, Ordering::SeqCst) + 1;
+        self.request.wake();
+        number
+    }
+}
+
+impl Request {
+    fn wake(&self) {
+        // An eventfd that nobody else writes takes 8 bytes at any time short of 2^64 wake-ups.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
 impl Drop for RingReader {
     fn drop(&mut self) {
-        // Writing 8 bytes to an eventfd that nobody else writes cannot fail in a way that matters here.
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        self.request.stop.store(true, Ordering::SeqCst);
+        self.request.wake();
         // A thread that waits for room in the channel sees it closed instead.
         let (_, closed) = sync_channel(0);
-        self.batches = closed;
+        self.drained = closed;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn drain(mut ring: RingBuf<MapData>, stop: &OwnedFd, sender: &SyncSender<std::io::Result<Batch>>) {
+fn drain(mut ring: RingBuf<MapData>, request: &Request, sender: &SyncSender<std::io::Result<Drained>>) {
+    let mut synced = 0;
     loop {
+        let asked = request.sync.load(Ordering::SeqCst);
         loop {
             let mut batch = BytesMut::with_capacity(16 << 10);
             while batch.len() < BATCH_BYTES
@@ -93,11 +131,17 @@ fn drain(mut ring: RingBuf<MapData>, stop: &OwnedFd, sender: &SyncSender<std::io
             if batch.is_empty() {
                 break;
             }
-            if sender.send(Ok(Batch { bytes: batch.freeze() })).is_err() {
+            if sender.send(Ok(Drained::Records(Batch { bytes: batch.freeze() }))).is_err() {
                 return;
             }
         }
-        let mut fds = [PollFd::new(&ring, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+        if asked > synced {
+            synced = asked;
+            if sender.send(Ok(Drained::Until(asked))).is_err() {
+                return;
+            }
+        }
+        let mut fds = [PollFd::new(&ring, PollFlags::IN), PollFd::new(&request.wake, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => {
@@ -105,8 +149,10 @@ fn drain(mut ring: RingBuf<MapData>, stop: &OwnedFd, sender: &SyncSender<std::io
                 return;
             }
         }
-        if fds[1].revents().contains(PollFlags::IN) {
+        if request.stop.load(Ordering::SeqCst) {
             return;
         }
+        // Resets it; nothing to read is as good.
+        let _ = rustix::io::read(&request.wake, &mut [0; 8]);
     }
 }

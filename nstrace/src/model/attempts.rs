@@ -17,7 +17,7 @@ const INSTALLS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     /// The namespace that a running setns(2) was refused.
-    refused: FixedMap<u32, (TaskKey, NsName)>,
+    refused: FixedMap<u32, (TaskKey, NsName, u64)>,
     reported: VecDeque<(TaskKey, u64)>,
 }
 
@@ -39,20 +39,21 @@ impl World {
         name: NsName,
         out: &mut Vec<Change>,
     ) {
-        if call.errno.is_none() {
+        let seen_again = |&(key, at): &(TaskKey, u64)| key == task.key && at >= stamp.boot_ns;
+        if call.errno.is_none() || self.attempts.reported.iter().any(seen_again) {
             return;
         }
         self.resolve(stamp, name, None, out);
         if self.attempts.refused.len() >= INSTALLS {
             self.attempts.refused.clear();
         }
-        self.attempts.refused.insert(task.key.tid, (task.key, name));
+        self.attempts.refused.insert(task.key.tid, (task.key, name, stamp.boot_ns));
     }
 
     pub(super) fn returned(&mut self, stamp: Stamp, call: &Call, task: &TaskInfo, out: &mut Vec<Change>) {
         if call.errno.is_some() {
             self.denied(stamp, call, task, out);
-        } else {
+        } else if self.attempts.refused.get(&task.key.tid).is_some_and(|&(.., at)| at < stamp.boot_ns) {
             self.attempts.forget_task(task.key.tid);
         }
     }
@@ -67,7 +68,7 @@ impl World {
         let mut lines: Vec<(Option<NsType>, Option<NsSeen>)> = Vec::new();
         match call.via {
             Via::Setns => match self.attempts.refused.remove(&task.key.tid) {
-                Some((key, name)) if key.same_task(task.key) => {
+                Some((key, name, _)) if key.same_task(task.key) => {
                     lines.push((Some(name.ns_type), self.find(name).map(super::Namespace::seen)));
                 }
                 _ => {

@@ -28,7 +28,8 @@ impl World {
     /// The namespace that `name` means at `stamp`. One that was not known is published: by `maker`, the call that made
     /// it if it is new, or else by an unknown call.
     ///
-    /// None for a name that contradicts what is certain (the number of an initial namespace under another type).
+    /// None for a name that contradicts what is certain: the number of an initial namespace under another type, or a
+    /// record older than the present meaning of the number.
     pub(super) fn resolve(
         &mut self,
         stamp: Stamp,
@@ -37,7 +38,9 @@ impl World {
         out: &mut Vec<Change>,
     ) -> Option<NsIndex> {
         match self.namespaces.lookup(name) {
+            Lookup::Absent if self.namespaces.is_freed(name.inum, stamp.boot_ns) => return None,
             Lookup::Absent => {}
+            Lookup::Other(ns) if self.namespaces.get(ns).first_seen > stamp.boot_ns => return None,
             Lookup::Other(ns) if self.namespaces.get(ns).initial => return None,
             Lookup::Other(ns) => self.displace(stamp, ns, out),
             Lookup::Live { ns, by_id } => {
@@ -45,6 +48,9 @@ impl World {
                 // The kernel has just made a namespace of this number. One that was seen before, and whose origin is
                 // known, is another one, whose end was lost. One of unknown origin is this one: another task's record
                 // (it joined through /proc) came before that of the maker.
+                if stamp.boot_ns < known.first_seen && !by_id && !known.snapshot && !known.initial {
+                    return None;
+                }
                 let is_older = known.first_seen < stamp.boot_ns && (known.snapshot || known.creation.is_some());
                 if maker.is_none() || by_id || known.initial || !is_older {
                     self.recognise(stamp, ns, name, maker);
@@ -102,6 +108,9 @@ impl World {
 
     /// The kernel described a namespace that a record is about to show.
     pub(super) fn announced(&mut self, stamp: Stamp, facts: &NsFacts) {
+        if self.namespaces.is_freed(facts.ns.inum, stamp.boot_ns) {
+            return;
+        }
         if let Some(ns) = self.namespaces.find(facts.ns) {
             let known = self.namespaces.get_mut(ns);
             if known.facts.as_deref() == Some(facts) || known.initial {
@@ -160,7 +169,8 @@ impl World {
         self.retire(stamp, ns, lost || !inside.is_empty(), out);
         if let Some(next_seen) = next_seen {
             let successor = self.publish(stamp, NsName { id: None, ..name }, None, out);
-            self.namespaces.get_mut(successor).first_seen = next_seen;
+            let entry = self.namespaces.get_mut(successor);
+            (entry.snapshot, entry.first_seen) = (true, next_seen);
             self.put_back(stamp, moved, ns, successor, out);
         }
     }
@@ -203,16 +213,17 @@ impl World {
         // It held its owner and its parent.
         for name in held.into_iter().flatten() {
             if let Some(ns) = self.namespaces.find(name) {
-                self.released(ns, task.as_ref(), cause);
+                self.released(stamp, ns, task.as_ref(), cause);
             }
         }
     }
 
     /// A reference was let go, by `task` if that is known. The last of these is what ended the namespace.
-    pub(super) fn released(&mut self, ns: NsIndex, task: Option<&TaskInfo>, cause: Cause) {
+    pub(super) fn released(&mut self, stamp: Stamp, ns: NsIndex, task: Option<&TaskInfo>, cause: Cause) {
         let known = self.namespaces.get_mut(ns);
-        if !known.initial {
-            known.release = Some(Box::new(Release { task: task.map(Into::into), via: cause.via, flags: cause.flags }));
+        if !known.initial && known.release.as_ref().is_none_or(|last| last.boot_ns <= stamp.boot_ns) {
+            let Cause { via, flags, .. } = cause;
+            known.release = Some(Box::new(Release { boot_ns: stamp.boot_ns, task: task.map(Into::into), via, flags }));
             self.suspect(ns);
         }
     }

@@ -1,16 +1,15 @@
 //! Tasks change namespaces: from what a record shows of a task to who joined and who left.
 
-use nstrace_common::slots::{CLONE_NEW_ANY, SLOTS, TIME, TYPES};
+use nstrace_common::slots::{CLONE_NEW_ANY, SLOTS, TIME};
 
 use super::{
-    Cause, Change, What, World,
+    Cause, Change, World,
     lifetimes::{Maker, makes_namespaces},
+    members::{Causes, Place, Step, Tell},
     sets::{NONE, NsIndex, SetId, Slots},
-    snapshot::Phase,
-    tasks::KnownTask,
 };
 use crate::{
-    event::{Call, SlotSet, Stamp, TaskInfo, TaskKey, Via},
+    event::{Call, SlotSet, Stamp, TaskInfo, Via},
     ns::{NsName, NsType, Slot},
 };
 
@@ -19,6 +18,7 @@ use crate::{
 pub(super) struct Move<'a> {
     stamp: Stamp,
     task: &'a TaskInfo,
+    visit: bool,
     /// Where it was, if the record says so.
     before: Option<&'a SlotSet>,
     after: &'a SlotSet,
@@ -71,10 +71,15 @@ impl<'a> Move<'a> {
     }
 
     /// A visit found it there.
-    pub fn seen(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
+    pub fn visit(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
+        Self { visit: true, ..Self::seen(stamp, task, slots) }
+    }
+
+    fn seen(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
         Self {
             stamp,
             task,
+            visit: false,
             before: None,
             after: slots,
             cause: Cause::UNKNOWN,
@@ -92,7 +97,7 @@ impl<'a> Move<'a> {
 
 /// What a record about a task finds.
 #[derive(Clone, Copy, Debug)]
-enum Standing {
+pub(super) enum Standing {
     /// Something newer is known.
     Stale,
     /// The task is not known.
@@ -102,28 +107,16 @@ enum Standing {
     Known(SetId),
 }
 
-/// Which of the namespaces joined and left are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tell {
-    Nothing,
-    /// All but the initial ones.
-    Foreign,
-    Everything,
-}
-
-/// Causes of leaving and joining, per slot.
-type Causes = [(Cause, Cause); SLOTS];
-
 impl World {
     pub(super) fn move_task(&mut self, m: &Move<'_>, out: &mut Vec<Change>) {
         let (tid, boot_ns) = (m.task.key.tid, m.stamp.boot_ns);
-        let standing = self.standing(m.stamp, m.task.key, out);
+        let standing = self.standing(m.stamp, m.task, out);
         let initial = match standing {
             Standing::Stale => return self.note_births(m),
             Standing::Known(set) => {
                 if self.sets.matches(set, m.after) {
                     if let Some(known) = self.tasks.get_mut(tid) {
-                        (known.task, known.boot_ns) = (m.task.into(), boot_ns);
+                        (known.task, known.boot_ns, known.visited) = (m.task.into(), boot_ns, m.visit);
                     }
                     return;
                 }
@@ -134,139 +127,41 @@ impl World {
         if initial && !self.keeps_initial() && m.before.is_none_or(|before| self.is_initial(before)) {
             return;
         }
-        match standing {
-            Standing::Initial => self.settle(m.stamp, m.task, None, Some(self.initial), Tell::Nothing, &NO_CAUSE, out),
-            Standing::Unknown => {
-                if let Some(before) = m.before {
-                    let slots = self.resolve_all(m.stamp, before, &{ self.initial }, &[NONE; SLOTS], |_| None, out);
-                    self.settle(m.stamp, m.task, None, Some(slots), Tell::Nothing, &NO_CAUSE, out);
-                }
+        let creator = m.creator.and_then(|creator| self.tasks.get(creator.key.tid)).map(|known| known.set);
+        let quietly =
+            Step { stamp: m.stamp, visit: m.visit, task: m.task, tell: Tell::Nothing, causes: Causes::UNKNOWN };
+        match (standing, m.before, creator) {
+            (Standing::Initial, ..) => self.settle(quietly, None, Place::Slots(self.initial), out),
+            (Standing::Unknown, Some(before), _) => {
+                let slots = self.resolve_all(m.stamp, before, &{ self.initial }, &[NONE; SLOTS], |_| None, out);
+                self.settle(quietly, None, Place::Slots(slots), out);
             }
-            Standing::Known(_) | Standing::Stale => {}
+            // As most children are.
+            (Standing::Unknown, None, Some(set)) if m.makes == 0 && self.sets.matches(set, m.after) => {
+                let step = Step { tell: Tell::Foreign, causes: Causes::all(m.cause), ..quietly };
+                return self.settle(step, None, Place::Set(set), out);
+            }
+            _ => {}
         }
 
         let old = self.tasks.get(tid).map(|known| known.set);
         let unreadable = old.map_or([NONE; SLOTS], |set| self.sets.get(set).slots);
-        let guess = match (old, m.creator.and_then(|creator| self.tasks.get(creator.key.tid))) {
-            (Some(_), _) => unreadable,
-            (None, Some(creator)) => self.sets.get(creator.set).slots,
-            (None, None) => self.initial,
-        };
+        let guess = old.or(creator).map_or(self.initial, |set| self.sets.get(set).slots);
         let slots = self.resolve_all(m.stamp, m.after, &guess, &unreadable, |ns_type| m.maker_of(ns_type), out);
 
         // Resolving may have ended namespaces, so look again.
         let old = self.tasks.get(tid).map(|known| known.set);
         let causes = self.causes(m, old);
         let tell = if old.is_some() { Tell::Everything } else { Tell::Foreign };
-        self.settle(m.stamp, m.task, old, Some(slots), tell, &causes, out);
+        self.settle(Step { tell, causes, ..quietly }, old, Place::Slots(slots), out);
         self.forget_initial(tid);
     }
 
-    /// The task is dying: it leaves everything.
-    pub(super) fn exit(&mut self, stamp: Stamp, task: &TaskInfo, slots: &SlotSet, out: &mut Vec<Change>) {
-        let tid = task.key.tid;
-        // An end is an end, however old the record is.
-        let known = self.tasks.get(tid).filter(|known| known.task.key().same_task(task.key)).map(|known| known.set);
-        if known.is_none() {
-            let at_rest = self.tasks.departed(task.key).is_some_and(|d| d.exited || d.boot_ns >= stamp.boot_ns);
-            if at_rest || matches!(self.standing(stamp, task.key, out), Standing::Stale) || self.is_initial(slots) {
-                self.tasks.depart_unless_newer(task.key, stamp.boot_ns);
-                return;
-            }
-            let slots = self.resolve_all(stamp, slots, &{ self.initial }, &[NONE; SLOTS], |_| None, out);
-            self.settle(stamp, task, None, Some(slots), Tell::Nothing, &NO_CAUSE, out);
-        }
-        let old = self.tasks.get(tid).map(|known| known.set);
-        let cause = Cause::by(Via::Exit);
-        self.settle(stamp, task, old, None, Tell::Foreign, &[(cause, cause); SLOTS], out);
-        self.log.containers.forget_task(tid);
-        self.attempts.forget_task(tid);
-    }
-
-    /// execve(2) leaves one thread in a process, under the leader's tid and start time (de_thread). When another thread
-    /// called it, the leader's exit was reported before, and no record ever ends the caller's old tid.
-    pub(super) fn take_over_threads(&mut self, stamp: Stamp, task: &TaskInfo, out: &mut Vec<Change>) {
-        let Some(process) = self.tasks.process(task.tgid) else { return };
-        if process.tids.as_slice() == [task.key.tid] {
-            return;
-        }
-        let mut others: Vec<u32> = process.tids.iter().copied().filter(|&tid| tid != task.key.tid).collect();
-        others.retain(|&tid| self.tasks.get(tid).is_some_and(|known| known.boot_ns <= stamp.boot_ns));
-        others.sort_unstable();
-        if matches!(self.standing(stamp, task.key, out), Standing::Stale) {
-            return;
-        }
-        let mut others = others.into_iter();
-        if self.tasks.get(task.key.tid).is_none()
-            && let Some(caller) = others.next()
-        {
-            self.tasks.rename(caller, task);
-        }
-        for tid in others {
-            self.lose(stamp, tid, out);
-        }
-    }
-
-    /// A task is gone, nobody knows how.
-    pub(super) fn lose(&mut self, stamp: Stamp, tid: u32, out: &mut Vec<Change>) {
-        if let Some((info, set)) = self.tasks.get(tid).map(|known| (known.task.info(), known.set)) {
-            self.settle(stamp, &info, Some(set), None, Tell::Foreign, &NO_CAUSE, out);
-            self.log.containers.forget_task(tid);
-            self.attempts.forget_task(tid);
-        }
-    }
-
-    /// Takes these tasks out of `ns`, by no known way, and says where each of them was before.
-    pub(super) fn take_out(
-        &mut self,
-        stamp: Stamp,
-        tids: &[u32],
-        ns: NsIndex,
-        out: &mut Vec<Change>,
-    ) -> Vec<(TaskInfo, u64, Slots)> {
-        let mut were = Vec::with_capacity(tids.len());
-        for &tid in tids {
-            if let Some(known) = self.tasks.get(tid) {
-                let (info, boot_ns) = (known.task.info(), known.boot_ns);
-                let slots = self.sets.get(known.set).slots;
-                let without = slots.map(|s| if s == ns { NONE } else { s });
-                self.place(stamp, &info, boot_ns, without, out);
-                were.push((info, boot_ns, slots));
-            }
-        }
-        were
-    }
-
-    /// Puts tasks that were taken out of `old` back, into its successor.
-    pub(super) fn put_back(
-        &mut self,
-        stamp: Stamp,
-        were: Vec<(TaskInfo, u64, Slots)>,
-        old: NsIndex,
-        successor: NsIndex,
-        out: &mut Vec<Change>,
-    ) {
-        for (info, boot_ns, slots) in were {
-            self.place(stamp, &info, boot_ns, slots.map(|s| if s == old { successor } else { s }), out);
-        }
-    }
-
-    /// A task turned out to be elsewhere; that does not make what is known of it newer.
-    fn place(&mut self, stamp: Stamp, info: &TaskInfo, boot_ns: u64, slots: Slots, out: &mut Vec<Change>) {
-        let tid = info.key.tid;
-        let old = self.tasks.get(tid).map(|known| known.set);
-        let tell = if old.is_some() { Tell::Everything } else { Tell::Foreign };
-        self.settle(stamp, info, old, Some(slots), tell, &NO_CAUSE, out);
-        if let Some(known) = self.tasks.get_mut(tid) {
-            known.boot_ns = boot_ns;
-        }
-        self.forget_initial(tid);
-    }
-
-    fn standing(&mut self, stamp: Stamp, key: TaskKey, out: &mut Vec<Change>) -> Standing {
+    pub(super) fn standing(&mut self, stamp: Stamp, task: &TaskInfo, out: &mut Vec<Change>) -> Standing {
+        let key = task.key;
         if let Some(known) = self.tasks.get(key.tid) {
             let known_key = known.task.key();
-            if known_key.same_task(key) {
+            if known.task.is(task) {
                 return if stamp.boot_ns < known.boot_ns { Standing::Stale } else { Standing::Known(known.set) };
             }
             if key.start_boottime < known_key.start_boottime {
@@ -305,7 +200,7 @@ impl World {
     }
 
     /// Namespaces for names. `guess`: what they probably are; `unreadable`: what stands where the record has nothing.
-    fn resolve_all<'m>(
+    pub(super) fn resolve_all<'m>(
         &mut self,
         stamp: Stamp,
         names: &SlotSet,
@@ -348,7 +243,7 @@ impl World {
         }
     }
 
-    fn is_initial(&self, names: &SlotSet) -> bool {
+    pub(super) fn is_initial(&self, names: &SlotSet) -> bool {
         Slot::ALL
             .into_iter()
             .zip(self.initial)
@@ -357,150 +252,16 @@ impl World {
 
     fn causes(&self, m: &Move<'_>, old: Option<SetId>) -> Causes {
         let Some(old) = old else {
-            let cause = if m.creator.is_some() { m.cause } else { Cause::UNKNOWN };
-            return [(cause, cause); SLOTS];
+            return if m.creator.is_some() { Causes::all(m.cause) } else { Causes::UNKNOWN };
         };
         let old = &self.sets.get(old).slots;
-        std::array::from_fn(|i| {
-            if !m.by_call[i] {
-                return (Cause::UNKNOWN, Cause::UNKNOWN);
-            }
-            // It was not where the model thought: it left that place before, unseen.
-            let before = m.before.and_then(|before| before.get(Slot::ALL[i]));
-            let left_here = before.is_none_or(|name| self.is_named(old[i], name));
-            (if left_here { m.cause } else { Cause::UNKNOWN }, m.cause)
-        })
-    }
-
-    /// While snapshots are merged every task counts, later only those that are not in the initial namespaces.
-    fn keeps_initial(&self) -> bool {
-        matches!(self.phase, Phase::Snapshot { .. })
-    }
-
-    fn is_all_initial(&self, set: SetId) -> bool {
-        self.sets.get(set).slots.iter().all(|&ns| ns == NONE || self.namespaces.get(ns).initial)
-    }
-
-    /// Forgets a task that refers to initial namespaces only.
-    pub(super) fn forget_initial(&mut self, tid: u32) {
-        if self.keeps_initial() {
-            return;
+        let (mut left, mut joined) = (0, 0);
+        for (i, slot) in Slot::ALL.into_iter().enumerate().filter(|&(i, _)| m.by_call[i]) {
+            // When it was not where the model thought, it left that place before, unseen.
+            let was_there = m.before.and_then(|before| before.get(slot)).is_none_or(|name| self.is_named(old[i], name));
+            left |= u32::from(was_there) << i;
+            joined |= 1 << i;
         }
-        if let Some((set, boot_ns)) = self.tasks.get(tid).map(|known| (known.set, known.boot_ns))
-            && self.is_all_initial(set)
-        {
-            self.tasks.take(tid, false, boot_ns);
-            self.drop_set(set);
-        }
-    }
-
-    /// Puts `task`, which has the set `old` or none, into `slots`, or takes it out, and tells what that changes.
-    ///
-    /// Members are processes: a thread joins for its process what no other thread of it is in, and leaves likewise.
-    #[expect(clippy::too_many_arguments, reason = "one step with all it needs to know; three callers")]
-    fn settle(
-        &mut self,
-        stamp: Stamp,
-        task: &TaskInfo,
-        old: Option<SetId>,
-        slots: Option<Slots>,
-        tell: Tell,
-        causes: &Causes,
-        out: &mut Vec<Change>,
-    ) {
-        let before = old.map_or([NONE; SLOTS], |set| self.sets.get(set).slots);
-        let after = slots.unwrap_or([NONE; SLOTS]);
-        let (mut left, mut joined) = (0_u32, 0_u32);
-        if before != after {
-            // The leader of a thread, when it is not kept, is in the initial namespaces.
-            let leader_initial = !task.is_leader() && self.tasks.get(task.tgid).is_none();
-            let process = self.tasks.process(task.tgid);
-            let another = |of_type: usize, ns: NsIndex, without: Option<SetId>| {
-                (leader_initial && self.namespaces.get(ns).initial)
-                    || process.is_some_and(|p| p.has_member(&self.sets, of_type, ns, without))
-            };
-            for of_type in 0..TYPES {
-                let (from, to) = (before[of_type], after[of_type]);
-                if from != to {
-                    left |= u32::from(from != NONE && !another(of_type, from, old)) << of_type;
-                    joined |= u32::from(to != NONE && !another(of_type, to, None)) << of_type;
-                }
-            }
-        }
-
-        match slots {
-            Some(slots) => {
-                let namespaces = &self.namespaces;
-                let (set, new) = self.sets.add(slots, |ns| namespaces.get(ns).name);
-                if new {
-                    for &ns in slots.iter().filter(|&&ns| ns != NONE) {
-                        self.namespaces.get_mut(ns).sets += 1;
-                    }
-                }
-                self.tasks.put(KnownTask { task: task.into(), boot_ns: stamp.boot_ns, set }, old);
-            }
-            None => {
-                self.tasks.take(task.key.tid, true, stamp.boot_ns);
-            }
-        }
-        if let Some(old) = old {
-            self.drop_set(old);
-        }
-
-        for of_type in 0..TYPES {
-            if joined & 1 << of_type != 0 {
-                self.namespaces.get_mut(after[of_type]).nprocs += 1;
-            }
-            if left & 1 << of_type != 0 {
-                let nprocs = &mut self.namespaces.get_mut(before[of_type]).nprocs;
-                *nprocs = nprocs.saturating_sub(1);
-            }
-        }
-        for (i, &ns) in before.iter().enumerate() {
-            if ns != NONE && !after.contains(&ns) {
-                let known = self.namespaces.get(ns);
-                if known.sets == 0 || (left & 1 << i != 0 && known.nprocs == 0) {
-                    self.released(ns, Some(task), causes[i].0);
-                }
-            }
-        }
-        if tell == Tell::Nothing {
-            return;
-        }
-        self.tell_members(stamp, task, (left, &before), tell, |ns| What::Left { ns }, |i| causes[i].0, out);
-        self.tell_members(stamp, task, (joined, &after), tell, |ns| What::Joined { ns }, |i| causes[i].1, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the two halves of settle, alike but for what and cause")]
-    fn tell_members(
-        &mut self,
-        stamp: Stamp,
-        task: &TaskInfo,
-        (which, slots): (u32, &Slots),
-        tell: Tell,
-        what: fn(super::NsSeen) -> What,
-        cause: impl Fn(usize) -> Cause,
-        out: &mut Vec<Change>,
-    ) {
-        for of_type in (0..TYPES).filter(|of_type| which & 1 << of_type != 0) {
-            let ns = self.namespaces.get(slots[of_type]).seen();
-            if !ns.initial || tell == Tell::Everything {
-                self.log.write(out, stamp, what(ns), Some(task), Some(cause(of_type)));
-            }
-        }
-    }
-
-    /// One task less has this set.
-    fn drop_set(&mut self, set: SetId) {
-        if self.sets.drop_one(set) {
-            for ns in self.sets.get(set).slots {
-                if ns != NONE {
-                    let sets = &mut self.namespaces.get_mut(ns).sets;
-                    *sets = sets.saturating_sub(1);
-                }
-            }
-        }
+        Causes::partly(m.cause, left, joined)
     }
 }
-
-const NO_CAUSE: Causes = [(Cause::UNKNOWN, Cause::UNKNOWN); SLOTS];

@@ -31,6 +31,7 @@ impl Creation {
 /// A reference to a namespace that was let go.
 #[derive(Clone, Debug)]
 pub(super) struct Release {
+    pub boot_ns: u64,
     pub task: Option<CompactTask>,
     pub via: Via,
     pub flags: u64,
@@ -142,7 +143,12 @@ pub(super) struct Namespaces {
     tentative: FixedMap<u32, Tentative>,
     last_key: u64,
     ended: u64,
+    /// Numbers freed lately and when: older records that name them must not bring them back. By the low bits.
+    freed: Vec<(u32, u64)>,
 }
+
+/// How many freed numbers are remembered.
+const FREED: usize = 4096;
 
 impl Namespaces {
     pub fn get(&self, ns: NsIndex) -> &Namespace {
@@ -239,6 +245,9 @@ impl Namespaces {
 
     /// Keeps facts for the record that will show the namespace.
     pub fn announce(&mut self, facts: NsFacts, boot_ns: u64) {
+        if self.tentative.get(&facts.ns.inum).is_some_and(|t| t.boot_ns > boot_ns) {
+            return;
+        }
         if self.tentative.len() >= TENTATIVE {
             let mut ages: Vec<u64> = self.tentative.values().map(|t| t.boot_ns).collect();
             let (_, &mut middle, _) = ages.select_nth_unstable(TENTATIVE / 2);
@@ -259,10 +268,21 @@ impl Namespaces {
         Some(facts)
     }
 
+    /// The number was free at `boot_ns` or later, so an older record is about a namespace that is gone.
+    pub fn is_freed(&self, inum: u32, boot_ns: u64) -> bool {
+        self.freed.get(inum as usize % FREED).is_some_and(|&(i, freed)| i == inum && boot_ns <= freed)
+    }
+
     /// The number was freed: what was announced for it before is about a namespace that never came to be.
     pub fn withdraw(&mut self, inum: u32, boot_ns: u64) {
         if self.tentative.get(&inum).is_some_and(|t| t.boot_ns <= boot_ns) {
             self.tentative.remove(&inum);
+        }
+        if self.freed.is_empty() {
+            self.freed = vec![(0, 0); FREED];
+        }
+        if !self.is_freed(inum, boot_ns) {
+            self.freed[inum as usize % FREED] = (inum, boot_ns);
         }
     }
 }

@@ -38,7 +38,7 @@ impl World {
             return;
         }
         let seen = entry.seen();
-        self.released(ns, Some(task), Cause::from(call));
+        self.released(stamp, ns, Some(task), Cause::from(call));
         if was_pinned {
             self.log.write(out, stamp, What::Unpinned { ns: seen }, Some(task), Some(call.into()));
         }

@@ -1,7 +1,7 @@
 //! After records were lost: a new snapshot repairs the model.
 //!
 //! What the snapshot saw and what the kernel said meanwhile are applied in the order in which they happened; then what
-//! the snapshot should have seen and did not is gone.
+//! the snapshot should have seen and did not is gone: so a later snapshot has to look for nsfs holders, as the first one did.
 
 use super::{Cause, Change, FixedMap, What, World, moves::Move, tasks::CompactTask};
 use crate::{
@@ -84,7 +84,7 @@ impl World {
         {
             info.key = known;
         }
-        self.move_task(&Move::seen(at, &info, slots), out);
+        self.move_task(&Move::visit(at, &info, slots), out);
     }
 
     /// Pins, and namespaces that nothing holds any more.
@@ -109,21 +109,18 @@ impl World {
                 }
             }
         }
-        // A snapshot without any pin did not look for them, or could not.
-        if !snapshot.pins.is_empty() {
-            let stale = |ns: &super::Namespace| {
-                ns.pinned && ns.pin_boot_ns < began && !found.get(&ns.key).copied().unwrap_or_default()
-            };
-            let mut unpinned: Vec<_> =
-                self.namespaces.iter().filter(|(_, ns)| stale(ns)).map(|(i, ns)| (ns.key, i)).collect();
-            unpinned.sort_unstable();
-            for (_, ns) in unpinned {
-                let known = self.namespaces.get_mut(ns);
-                known.pinned = false;
-                let what = What::Unpinned { ns: known.seen() };
-                self.log.write(out, stamp, what, None, Some(Cause::UNKNOWN));
-                self.released(ns, None, Cause::UNKNOWN);
-            }
+        let stale = |ns: &super::Namespace| {
+            ns.pinned && ns.pin_boot_ns < began && !found.get(&ns.key).copied().unwrap_or_default()
+        };
+        let mut unpinned: Vec<_> =
+            self.namespaces.iter().filter(|(_, ns)| stale(ns)).map(|(i, ns)| (ns.key, i)).collect();
+        unpinned.sort_unstable();
+        for (_, ns) in unpinned {
+            let known = self.namespaces.get_mut(ns);
+            known.pinned = false;
+            let what = What::Unpinned { ns: known.seen() };
+            self.log.write(out, stamp, what, None, Some(Cause::UNKNOWN));
+            self.released(stamp, ns, None, Cause::UNKNOWN);
         }
         // What is gone may have held its owner and its parent, so look again until nothing more is gone.
         loop {

@@ -41,7 +41,7 @@ impl World {
         }
         match self.later_snapshot() {
             Some(resync) => resync.task(stamp, task, slots),
-            None => self.move_task(&Move::seen(stamp, task, slots), out),
+            None => self.move_task(&Move::visit(stamp, task, slots), out),
         }
     }
 

@@ -48,6 +48,11 @@ impl CompactTask {
         TaskKey { tid: self.tid, start_boottime: self.start_boottime }
     }
 
+    /// The same task. A task keeps its process.
+    pub fn is(&self, task: &TaskInfo) -> bool {
+        self.key().same_task(task.key) && self.tgid == task.tgid
+    }
+
     pub fn cgroup(&self) -> u64 {
         self.cgroup
     }
@@ -77,6 +82,8 @@ pub(super) struct KnownTask {
     pub task: CompactTask,
     /// When this was so; older events do not apply.
     pub boot_ns: u64,
+    /// By a visit of a snapshot, not by a record.
+    pub visited: bool,
     pub set: SetId,
 }
 
@@ -156,10 +163,6 @@ impl Tasks {
         self.by_tid.get_mut(&tid)
     }
 
-    pub fn len(&self) -> usize {
-        self.by_tid.len()
-    }
-
     /// In no order.
     pub fn iter(&self) -> impl Iterator<Item = &KnownTask> {
         self.by_tid.values()
@@ -209,14 +212,15 @@ impl Tasks {
     /// The same for a task that may have been remembered since.
     pub fn depart_unless_newer(&mut self, key: TaskKey, boot_ns: u64) {
         match self.departed(key) {
-            Some(d) if d.exited && d.boot_ns >= boot_ns => {}
+            Some(d) if d.boot_ns >= boot_ns => {}
             _ => self.depart(key, true, boot_ns),
         }
     }
 
     /// A thread goes on under the tid of its leader, with the set it has.
-    pub fn rename(&mut self, tid: u32, leader: &TaskInfo) {
+    pub fn rename(&mut self, tid: u32, leader: &TaskInfo, boot_ns: u64) {
         let Some(mut known) = self.by_tid.remove(&tid) else { return };
+        self.depart(known.task.key(), true, boot_ns);
         known.task = leader.into();
         if let Some(process) = self.processes.get_mut(&leader.tgid)
             && let Some(place) = process.tids.iter_mut().find(|t| **t == tid)

@@ -7,8 +7,11 @@ use std::{
 };
 
 use crate::{
-    discover::liveness::{Liveness, NsHandles},
-    ns::{NsName, NsType},
+    discover::{
+        clock,
+        liveness::{Liveness, NsHandles},
+    },
+    ns::NsName,
 };
 
 /// Pause before the second question; doubles up to [`LONGEST`].
@@ -27,11 +30,13 @@ struct Suspect {
 pub struct Endings {
     handles: NsHandles,
     suspects: BTreeMap<u64, Suspect>,
+    /// With the boot time at which it was found.
+    gone: Vec<(NsName, u64)>,
 }
 
 impl Endings {
     pub fn new(handles: NsHandles) -> Self {
-        Self { handles, suspects: BTreeMap::new() }
+        Self { handles, suspects: BTreeMap::new(), gone: Vec::new() }
     }
 
     /// Starts asking about these at once; anew about those that are known, for something about them has just changed.
@@ -51,17 +56,18 @@ impl Endings {
         next.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Asks about all that are due and tells which are gone.
-    pub fn look(&mut self, mut gone: impl FnMut(u32, u64, NsType)) {
+    /// Asks about all that are due. True when some are found gone, for [`Endings::gone`].
+    pub fn look(&mut self) -> bool {
         let now = Instant::now();
-        let Self { handles, suspects } = self;
-        suspects.retain(|&id, suspect| {
+        let Self { handles, suspects, gone } = self;
+        let before = gone.len();
+        suspects.retain(|_, suspect| {
             if suspect.due > now {
                 return true;
             }
             match handles.liveness(suspect.ns) {
                 Some(Ok(Liveness::Gone)) => {
-                    gone(suspect.ns.inum, id, suspect.ns.ns_type);
+                    gone.push((suspect.ns, clock::boot_ns()));
                     false
                 }
                 // An error (no descriptor left, say) is no answer: ask again.
@@ -73,5 +79,12 @@ impl Endings {
                 None => false,
             }
         });
+        gone.len() > before
+    }
+
+    /// Those found gone since the last call, and when (CLOCK_BOOTTIME). To be told when every record from before they were found has been: what
+    /// released them comes first.
+    pub fn gone(&mut self) -> Vec<(NsName, u64)> {
+        std::mem::take(&mut self.gone)
     }
 }

@@ -4,17 +4,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::{Source, endings::Endings, losses::Losses, places::Places};
+use super::{Source, endings::Endings, losses::Losses, order::Order, places::Places};
 use crate::{
     decode::decode,
     discover::{Missed, Proc, clock, liveness::NsHandles, snapshot},
     event::{Event, Stamp, Stamped},
-    kernel::{self, Surroundings, Tracer, report::Report},
+    kernel::{self, Drained, Surroundings, Tracer, report::Report},
     ns::{NsName, NsType, Slot},
 };
 
 /// How often the clocks and the loss counters are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// How long a census after a loss waits for a quiet moment.
+const CENSUS_PATIENCE: Duration = Duration::from_secs(1);
 /// A wall clock that moved by more than this against the boot clock was set: later lines need a new anchor.
 const CLOCK_TOLERANCE_NS: u64 = 1_000_000;
 
@@ -26,12 +28,15 @@ pub struct Live {
     places: Places,
     endings: Option<Endings>,
     losses: Losses,
+    order: Order,
+    /// Endings that were found wait for this sync of the ring.
+    ends_after: Option<u64>,
     anchor: clock::Anchor,
     housekeeping: Instant,
     /// The first events were handed out.
     started: bool,
-    /// A loss was reported and the model waits for a new census.
-    census_due: bool,
+    /// Since when a reported loss waits for a new census.
+    census_due: Option<Instant>,
     /// What the census could not read, for one warning.
     missed: Missed,
 }
@@ -52,10 +57,12 @@ impl Live {
             proc,
             endings,
             losses: Losses::default(),
+            order: Order::default(),
+            ends_after: None,
             anchor: clock::Anchor::read(),
             housekeeping: Instant::now(),
             started: false,
-            census_due: false,
+            census_due: None,
             missed: Missed::default(),
         })
     }
@@ -110,8 +117,8 @@ impl Live {
         Ok(())
     }
 
-    fn housekeeping(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
-        if self.housekeeping.elapsed() < HOUSEKEEPING {
+    fn housekeeping(&mut self, quiet: bool, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
+        if !quiet && self.housekeeping.elapsed() < HOUSEKEEPING {
             return Ok(());
         }
         self.housekeeping = Instant::now();
@@ -124,7 +131,9 @@ impl Live {
         for (hook, count) in self.losses.check(&mut self.tracer.counters)? {
             events.push(now(Event::Lost { count, hook }));
         }
-        self.census_due |= events.len() > before;
+        if events.len() > before {
+            self.census_due.get_or_insert_with(Instant::now);
+        }
         Ok(())
     }
 }
@@ -137,26 +146,36 @@ impl Source for Live {
             return Ok(Some(events));
         }
         let wait = self.endings.as_ref().map_or(wait, |endings| endings.patience().min(wait));
-        let batch = self.tracer.ring.next(wait)?;
-        let quiet = batch.is_none();
-        if let Some(batch) = batch {
-            for record in batch.records() {
-                let stamped = decode(record)?;
-                self.losses.saw(stamped.stamp);
-                self.places.announce(&self.proc, &stamped, &mut events);
-                events.push(stamped);
+        let drained = self.tracer.ring.next(wait)?;
+        let quiet = drained.is_none();
+        match drained {
+            Some(Drained::Records(batch)) => {
+                for record in batch.records() {
+                    let mut stamped = decode(record)?;
+                    self.losses.saw(stamped.stamp);
+                    stamped.stamp = self.order.record(stamped.stamp);
+                    self.places.announce(&self.proc, &stamped, &mut events);
+                    events.push(stamped);
+                }
             }
+            Some(Drained::Until(number)) if self.ends_after == Some(number) => {
+                self.ends_after = None;
+                for (NsName { ns_type, inum, id }, boot_ns) in self.endings.iter_mut().flat_map(Endings::gone) {
+                    let stamp = self.order.record(Stamp { boot_ns, cpu: 0, seq: 0 });
+                    events.push(Stamped { stamp, event: Event::Freed { inum, id, ns_type: Some(ns_type) } });
+                }
+            }
+            Some(Drained::Until(_)) | None => {}
         }
-        self.housekeeping(&mut events)?;
-        if let Some(endings) = &mut self.endings {
-            endings.look(|inum, id, ns_type| {
-                events.push(now(Event::Freed { inum, id: Some(id), ns_type: Some(ns_type) }));
-            });
+        self.housekeeping(quiet, &mut events)?;
+        // One round of questions at a time: a later one would have to wait for records that are newer still.
+        if self.ends_after.is_none() && self.endings.as_mut().is_some_and(Endings::look) {
+            self.ends_after = Some(self.tracer.ring.sync());
         }
-        // A census while the ring is still full of older records would be stale before it is applied.
-        if self.census_due && quiet {
+        // While the ring is full of older records a census would be stale before it is applied, so it waits, but not for ever.
+        if self.census_due.is_some_and(|since| quiet || since.elapsed() > CENSUS_PATIENCE) {
             self.census(&mut events)?;
-            self.census_due = false;
+            self.census_due = None;
         }
         Ok(Some(events))
     }

@@ -3,6 +3,7 @@
 mod endings;
 mod live;
 mod losses;
+mod order;
 mod places;
 
 use std::time::Duration;

@@ -1,9 +1,13 @@
 //! Where tasks are in the cgroup hierarchy: paths for the ids that records carry, as events before the first record that
 //! needs them.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use crate::{
+    container,
     discover::{Proc, cgroup::CgroupTree, clock, oci::OciState, snapshot},
     event::{Event, Stamp, Stamped, TaskInfo, TaskKey},
 };
@@ -11,24 +15,48 @@ use crate::{
 /// Ids that are remembered as announced; beyond, they are announced again.
 const REMEMBERED: usize = 16_384;
 
+/// How often a path that names no container is looked at again: runtimes make the cgroup first and write their state,
+/// which tells whose it is, a moment later.
+const DOUBT: Duration = Duration::from_millis(20);
+
+/// What was told of a cgroup.
+#[derive(Debug)]
+struct Announced {
+    path: String,
+    /// When it was looked at; None: it names a container, that will not change.
+    doubtful_since: Option<Instant>,
+}
+
+impl Announced {
+    fn now(path: String) -> Self {
+        let doubtful_since = container::from_cgroup_path(&path).is_none().then(Instant::now);
+        Self { path, doubtful_since }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.doubtful_since.is_some_and(|since| since.elapsed() >= DOUBT)
+    }
+}
+
 /// Looks cgroup paths up, once per cgroup.
 #[derive(Debug)]
 pub struct Places {
     tree: Option<CgroupTree>,
     oci: OciState,
-    announced: HashSet<u64>,
+    announced: HashMap<u64, Announced>,
     placed: HashSet<TaskKey>,
 }
 
 impl Places {
     /// Finds the cgroup2 mount; without one no container is named.
     pub fn find(proc: &Proc) -> Self {
-        Self {
-            tree: CgroupTree::find(proc).ok().flatten(),
-            oci: OciState::default(),
-            announced: HashSet::new(),
-            placed: HashSet::new(),
-        }
+        let tree = CgroupTree::find(proc).ok().flatten();
+        let oci = OciState::default();
+        let oci = match &tree {
+            Some(tree) => oci.with_cgroups(tree.mount_point()),
+            None => oci,
+        };
+        Self { tree, oci, announced: HashMap::new(), placed: HashSet::new() }
     }
 
     /// The same look-ups for the /proc snapshot.
@@ -60,11 +88,18 @@ impl Places {
 
     fn place(&mut self, proc: &Proc, task: &TaskInfo, stamp: Stamp, events: &mut Vec<Stamped>) {
         let Some(tree) = &mut self.tree else { return };
-        if task.cgroup != 0 && !self.announced.contains(&task.cgroup) {
+        if task.cgroup != 0 && self.announced.get(&task.cgroup).is_none_or(Announced::is_doubtful) {
             if let Some(path) = tree.path_of(task.cgroup, stamp.boot_ns, clock::boot_ns()) {
                 let path = snapshot::canonical(Some(&self.oci), &path);
-                events.push(Stamped { stamp, event: Event::CgroupPath { cgroup: task.cgroup, path } });
-                remember(&mut self.announced, task.cgroup);
+                let known = self.announced.remove(&task.cgroup).filter(|known| known.path == path);
+                if known.is_none() {
+                    events
+                        .push(Stamped { stamp, event: Event::CgroupPath { cgroup: task.cgroup, path: path.clone() } });
+                }
+                if self.announced.len() >= REMEMBERED {
+                    self.announced.clear();
+                }
+                self.announced.insert(task.cgroup, Announced::now(path));
             }
         }
         // Where version 1 hierarchies exist too, engines may place a task only there.

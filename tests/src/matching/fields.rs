@@ -126,11 +126,10 @@ pub(super) fn check_lifetime(first: &Line, last: &Line, verdict: &mut Verdict) {
     }
 }
 
-/// Nobody leaves before joining: per process, `joined` and `left` alternate.
-pub(super) fn check_members(lines: &[Line], positions: &[usize], verdict: &mut Verdict) {
+/// Nobody joins twice, and nobody leaves without having joined; `whole`: the lines tell the life from its start.
+pub(super) fn check_members(lines: &[Line], positions: &[usize], whole: bool, verdict: &mut Verdict) {
     let mut inside: BTreeSet<(u32, u32)> = BTreeSet::new();
     let mut process: BTreeSet<u32> = BTreeSet::new();
-    let made = positions.iter().any(|&i| lines[i].event == "created");
     for line in positions.iter().map(|&i| &lines[i]) {
         let Some(task) = &line.task else { continue };
         match line.event.as_str() {
@@ -140,9 +139,9 @@ pub(super) fn check_members(lines: &[Line], positions: &[usize], verdict: &mut V
                     verdict.wrong.push(format!("joined twice: {}", line.raw));
                 }
             }
-            "left" if made => {
+            "left" => {
                 let thread = inside.remove(&(task.pid, task.tid));
-                if !thread && !process.contains(&task.pid) {
+                if whole && !thread && !process.contains(&task.pid) {
                     verdict.wrong.push(format!("left without having joined: {}", line.raw));
                 }
             }

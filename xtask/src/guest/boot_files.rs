@@ -28,7 +28,7 @@ const GUEST_PROGRAMS: [(&str, &str, u32); 8] = [
     ("bin/guest-rootless", include_str!("../../guest/guest-rootless"), 0o755),
     ("bin/guest-bundle", include_str!("../../guest/guest-bundle"), 0o755),
     ("bin/guest-suite", include_str!("../../guest/guest-suite"), 0o755),
-    ("lib/guest-payload.service", include_str!("../../guest/guest-payload.service"), 0o644),
+    ("lib/systemd/system/guest-payload.service", include_str!("../../guest/guest-payload.service"), 0o644),
 ];
 const INITRAMFS_INIT: &str = include_str!("../../guest/initramfs-init");
 

@@ -23,7 +23,7 @@ const SUITE: &str = "trixie";
 const PACKAGES: &str = include_str!("../../guest/root-packages.txt");
 const BAKE: &str = include_str!("../../guest/bake");
 /// Bump when [`customise`] changes what it writes.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 /// Size of the sparse image; about 0.9 GiB of it are used.
 const SIZE: u64 = 4 << 30;
 /// The kernel under which the image stores are filled.
@@ -32,6 +32,25 @@ const BAKING_KERNEL: Kernel = Kernel::V6_1;
 const APPLETS: [&str; 18] = [
     "sh", "sleep", "echo", "cat", "ls", "id", "ps", "mount", "umount", "unshare", "nsenter", "hostname", "sync",
     "true", "mkdir", "env", "uname", "readlink",
+];
+
+/// What systemd guests would start for nothing; `guest-docker-up` starts docker when it is wanted.
+const MASKED: [&str; 15] = [
+    "docker.service",
+    "docker.socket",
+    "containerd.service",
+    "lxc.service",
+    "lxc-net.service",
+    "lxc-monitord.service",
+    "netavark-dhcp-proxy.service",
+    "netavark-dhcp-proxy.socket",
+    "systemd-networkd-wait-online.service",
+    "serial-getty@ttyS0.service",
+    "getty@tty1.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "fstrim.timer",
 ];
 
 fn folder() -> PathBuf {
@@ -127,12 +146,12 @@ fn customise(tree: &Path) -> Result<()> {
     for name in ["etc/subuid", "etc/subgid"] {
         append_once(&tree.join(name), "tester:", "tester:100000:65536\n")?;
     }
-    // Daemons that systemd guests would start for nothing: guest-docker-up starts docker when it is wanted.
-    for unit in ["docker.service", "docker.socket", "containerd.service", "lxc.service", "lxc-net.service"] {
+    for unit in MASKED {
         mask(tree, unit)?;
     }
-    for unit in ["systemd-networkd-wait-online.service", "serial-getty@ttyS0.service", "apt-daily.timer"] {
-        mask(tree, unit)?;
+    // Newer than /usr: systemd then does not rebuild ldconfig's and the journal's caches at every first boot.
+    for name in ["etc/.updated", "var/.updated"] {
+        place(&tree.join(name), "", 0o644)?;
     }
     let container = tree.join("opt/bb");
     for name in ["bin", "proc", "sys", "dev", "tmp", "etc", "root", "run", "usr/bin", "usr/lib"] {

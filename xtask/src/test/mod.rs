@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let built = thread::scope(|scope| {
         // Images download and unpack while rustc runs.
         let images = vm.then(|| scope.spawn(|| guest::prepare(&kernels)));
-        let built = build();
+        let built = build(native);
         if let Some(images) = images {
             images.join().map_err(|_panic| anyhow!("the thread that prepares guests panicked"))??;
         }
@@ -89,11 +89,14 @@ fn default_jobs() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(Kernel::ALL.len())
 }
 
-fn build() -> Result<Built> {
+/// Guests need the integration tests only; the native run needs everything, and compiling it here lets guests' images
+/// be fetched meanwhile.
+fn build(native: bool) -> Result<Built> {
     ebpf::build()?;
     let built = step::timed("build nstrace and the tests", || {
-        let mut built = artifacts::build(&["build", "--workspace", "--bins"])?;
-        built.extend(artifacts::build(&["test", "--workspace", "--no-run"])?);
+        let mut built = artifacts::build(&["build", "--package", "nstrace", "--package", "nstrace-tests", "--bins"])?;
+        let tests: &[&str] = if native { &["--workspace"] } else { &["--package", "nstrace-tests"] };
+        built.extend(artifacts::build(&[&["test", "--no-run"], tests].concat())?);
         Ok(built)
     })?;
     let binary = |name: &str| {

@@ -232,6 +232,28 @@ fn the_mount_that_shows_most_is_taken() {
 }
 
 #[test]
+fn initial_namespaces_are_those_of_kthreadd() {
+    let fake = FakeProc::new();
+    for (tgid, shift) in [(1, 1), (2, 0)] {
+        for slot in Slot::ALL {
+            let link = format!("{}:[{}]", slot.ns_type(), inum(slot.ns_type(), shift));
+            fake.link(&format!("{tgid}/ns/{}", slot.proc_name()), link);
+        }
+    }
+    let net = |fake: &FakeProc| {
+        let slots = fake.proc().initial_slots().expect("readable");
+        slots.get(Slot::Member(NsType::Net)).map(|ns| ns.inum)
+    };
+    fake.file("2/stat", "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0\n");
+    assert_eq!(net(&fake), Some(inum(NsType::Net, 0)));
+    // In a container process 2 is anyone.
+    fake.file("2/stat", "2 (bash) S 0 0 0 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0\n");
+    assert_eq!(net(&fake), Some(inum(NsType::Net, 1)));
+    fake.remove("2");
+    assert_eq!(net(&fake), Some(inum(NsType::Net, 1)));
+}
+
+#[test]
 fn boot_ids() {
     let fake = FakeProc::new();
     fake.file("sys/kernel/random/boot_id", "7b0f3a52-3c43-4d0c-9d36-0a2a6a4d1b11\n");
@@ -260,6 +282,13 @@ fn plain_cgroups_of_runc_and_crun() {
         r#"{"cgroup_paths":{"":"/sys/fs/cgroup/user.slice/user-1000.slice/mine"}}"#,
     );
     write("user/1000/runc/other/exec.fifo", "");
+    let podman = format!("user/1001/crun/{ID}");
+    write(&format!("{podman}/config.json"), r#"{"annotations":{"io.container.manager":"libpod"}}"#);
+    write(
+        "runc/labelled/state.json",
+        r#"{"cgroup_paths":{"":"/sys/fs/cgroup/labelled"},"config":{"labels":["bundle=/b","io.container.manager=libpod"]}}"#,
+    );
+    write("crun/.cache/seccomp/x", "");
     let oci = OciState::at(run.path());
     for (path, expected) in [
         ("/user.slice/r1", Some("/user.slice/runc-r1.scope")),
@@ -276,6 +305,11 @@ fn plain_cgroups_of_runc_and_crun() {
         ("/user.slice/user-1000.slice/other/x", Some("/user.slice/user-1000.slice/runc-other.scope/x")),
         // A user's own directory says nothing about the rest of the machine.
         ("/other", None),
+        (&format!("/user.slice/user-1001.slice/{ID}"), Some(&format!("/user.slice/user-1001.slice/libpod-{ID}.scope"))),
+        (&format!("/user.slice/user-1002.slice/{ID}"), None),
+        // podman's ids are hexadecimal: what only says that it is podman's is not rewritten.
+        ("/labelled", None),
+        ("/.cache", None),
         ("/user.slice/user-1001.slice/other", None),
         ("/", None),
         ("", None),
@@ -285,19 +319,20 @@ fn plain_cgroups_of_runc_and_crun() {
     }
     let listed: Vec<_> =
         oci.list().into_iter().map(|c| format!("{} {} {}", c.runtime, c.id, c.cgroups.len())).collect();
-    assert_eq!(
-        listed,
-        [
-            "crun c1 1",
-            "crun system.slice 0",
-            "runc broken 0",
-            "runc fresh 0",
-            "runc mine 1",
-            "runc other 0",
-            "runc r1 1",
-            "runc v1 2"
-        ]
-    );
+    let podman = format!("crun {ID} 0");
+    let expected = [
+        podman.as_str(),
+        "crun c1 1",
+        "crun system.slice 0",
+        "runc broken 0",
+        "runc fresh 0",
+        "runc labelled 1",
+        "runc mine 1",
+        "runc other 0",
+        "runc r1 1",
+        "runc v1 2",
+    ];
+    assert_eq!(listed, expected);
 }
 
 #[test]

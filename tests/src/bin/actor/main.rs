@@ -47,6 +47,8 @@ fn run(wanted: &[&str]) -> ExitCode {
             0 => {
                 stage::enter(&scenario.name);
                 stage::say(What::Begin { initial: truth::initial().clone() });
+                // The first thread of the process, which other threads' calls leave where it is.
+                stage::say(What::Thread { task: truth::task() });
                 (scenario.run)();
                 stage::exit();
             }

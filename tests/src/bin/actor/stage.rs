@@ -166,7 +166,7 @@ pub fn fd_ns(fd: RawFd) -> NsTruth {
     let file = unsafe { rustix::fd::BorrowedFd::borrow_raw(fd) };
     // Not by readlink: of a bind mount that gives the path of the mount.
     let inode = rustix::fs::fstat(file).expect("an open file").st_ino;
-    NsTruth { inum: u32::try_from(inode).expect("nsfs numbers have 32 bits"), id: sys::ns_id(fd) }
+    NsTruth { inum: u32::try_from(inode).expect("nsfs numbers have 32 bits"), id: nstrace_tests::nsfs::id_of_fd(fd) }
 }
 
 pub fn alive(ns_type: &str, ns: NsTruth) {

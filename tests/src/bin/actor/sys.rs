@@ -138,16 +138,6 @@ pub fn open(path: &str) -> Result<RawFd, Errno> {
         .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
 }
 
-/// `NS_GET_ID` (include/uapi/linux/nsfs.h, 6.18): the 64-bit id of the namespace behind an nsfs fd.
-pub fn ns_id(fd: RawFd) -> Option<u64> {
-    // _IOR(0xb7, 13, __u64)
-    const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
-    let mut id = 0u64;
-    // SAFETY: the kernel writes eight bytes to `id`.
-    let ret = unsafe { libc::ioctl(fd, NS_GET_ID, &raw mut id) };
-    (ret == 0).then_some(id)
-}
-
 /// CLOCK_BOOTTIME in nanoseconds.
 pub fn boot_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

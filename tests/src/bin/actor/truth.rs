@@ -87,7 +87,7 @@ pub fn ns(path: &str, with_id: bool) -> Option<NsTruth> {
 /// Opens, asks, closes: makes a short-lived pin of its own, which the expectations know.
 pub fn id_of(path: &str) -> Option<u64> {
     let fd = sys::open(path).ok()?;
-    let id = sys::ns_id(fd);
+    let id = nstrace_tests::nsfs::id_of_fd(fd);
     sys::close(fd);
     id
 }

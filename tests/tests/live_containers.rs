@@ -1,0 +1,173 @@
+//! Containers of real runtimes: run, exec, remove; against `/proc` of their init while it runs.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use nstrace_tests::{
+    container::{Running, Runtime},
+    deed::NsTruth,
+    line::Line,
+    live::{facts, one_at_a_time},
+    nsfs::own_namespaces,
+    program::{self, in_guest, note, settle},
+    watch::Watch,
+};
+
+#[test]
+fn runc() {
+    check(Runtime::Runc);
+}
+
+#[test]
+fn crun() {
+    check(Runtime::Crun);
+}
+
+#[test]
+fn podman() {
+    check(Runtime::Podman);
+}
+
+#[test]
+fn podman_rootless() {
+    check(Runtime::Rootless);
+}
+
+#[test]
+fn docker() {
+    check(Runtime::Docker);
+}
+
+fn check(runtime: Runtime) {
+    let _turn = one_at_a_time();
+    if !program::live() {
+        return;
+    }
+    if let Some(why) = runtime.missing() {
+        let excused = std::env::var_os("NSTRACE_SKIP_RUNTIMES")
+            .is_some_and(|list| list.to_string_lossy().split(',').any(|name| name == runtime.name()));
+        assert!(
+            !in_guest() || excused,
+            "{runtime:?}: {why}; a guest has every runtime unless NSTRACE_SKIP_RUNTIMES says no"
+        );
+        note(&format!("{runtime:?} not tested: {why}"));
+        return;
+    }
+    if let Err(error) = live(runtime) {
+        panic!("{runtime:?}: {error:#}");
+    }
+}
+
+/// What one container did, as far as the kernel showed it.
+struct Seen {
+    namespaces: BTreeMap<&'static str, NsTruth>,
+    pid: u32,
+    /// Lines that the watch had printed before it was started: numbers used before then are other namespaces.
+    from: usize,
+    runtime: &'static str,
+    id: String,
+    rootless: bool,
+}
+
+fn live(runtime: Runtime) -> anyhow::Result<()> {
+    // A rootless podman keeps its user namespace from its first use on: let that be before the watch.
+    if runtime == Runtime::Rootless {
+        Running::start(runtime, "nstrace-warm")?.remove()?;
+    }
+    let facts = facts()?;
+    let watch = Watch::start(&[])?;
+    let mut all = Vec::new();
+    for round in 0..2 {
+        let from = watch.count();
+        let container = Running::start(runtime, &format!("nstrace-{}-{round}", std::process::id()))?;
+        let namespaces = own_namespaces(container.pid);
+        for name in ["mnt", "uts", "ipc", "pid", "net"] {
+            anyhow::ensure!(
+                namespaces.contains_key(name),
+                "a container has a {name} namespace of its own: {namespaces:?}"
+            );
+        }
+        let inside = container.exec(&["readlink", "/proc/self/ns/mnt"])?;
+        anyhow::ensure!(
+            inside == format!("mnt:[{}]", namespaces["mnt"].inum),
+            "the executed process is in {inside}, not in {namespaces:?}"
+        );
+        note(&format!("{runtime:?} {}: init {}, cgroup {}", container.id, container.pid, container.cgroup().trim()));
+        let (pid, id) = (container.pid, container.id.clone());
+        container.remove()?;
+        let rootless = runtime == Runtime::Rootless;
+        all.push(Seen { namespaces, pid, from, runtime: runtime.name(), id, rootless });
+    }
+    let ends_seen = facts.unseen("destroyed").is_none();
+    if !ends_seen {
+        note("not compared: the end of the containers' namespaces, which this kernel does not show");
+    }
+    let deadline = Instant::now() + settle();
+    watch.wait_for(deadline, |lines| all.iter().all(|seen| faults(seen, lines, ends_seen).is_empty()));
+    let ended = watch.stop()?;
+    let faults: Vec<String> = all.iter().flat_map(|seen| faults(seen, &ended.lines, ends_seen)).collect();
+    if !faults.is_empty() {
+        let about: Vec<&str> = ended
+            .lines
+            .iter()
+            .filter(|l| {
+                all.iter().any(|s| l.pid() == Some(s.pid) || s.namespaces.values().any(|n| Some(n.inum) == l.inum()))
+            })
+            .map(|l| l.raw.as_str())
+            .collect();
+        anyhow::bail!("{}\nlines about these namespaces and processes:\n{}", faults.join("\n"), about.join("\n"));
+    }
+    ended.check()
+}
+
+fn faults(seen: &Seen, lines: &[Line], ends_seen: bool) -> Vec<String> {
+    let lines = &lines[seen.from.min(lines.len())..];
+    let mut faults = Vec::new();
+    for (&name, ns) in &seen.namespaces {
+        let about = |event: &str| -> Vec<&Line> {
+            let same = |l: &&Line| {
+                l.event == event
+                    && l.ns_type() == Some(name)
+                    && l.inum() == Some(ns.inum)
+                    && (ns.id.is_none() || l.ns_id() == ns.id)
+            };
+            lines.iter().filter(same).collect()
+        };
+        let mut need = |ok: bool, what: &str| {
+            if !ok {
+                faults.push(format!("{name}:[{}] of {} {}: {what}", ns.inum, seen.runtime, seen.id));
+            }
+        };
+        // The user namespace of a rootless user is older and lives on.
+        let shared = seen.rootless && name == "user";
+        if !shared {
+            let created = about("created");
+            need(created.len() == 1, &format!("created {} times, not once", created.len()));
+            need(
+                created.iter().all(|l| matches!(l.via(), Some("unshare" | "clone" | "clone3"))),
+                "created by no call that creates",
+            );
+            if ends_seen {
+                need(about("destroyed").len() == 1, &format!("destroyed {} times, not once", about("destroyed").len()));
+            }
+        }
+        let joined = about("joined");
+        need(joined.iter().any(|l| l.pid() == Some(seen.pid)), &format!("its init {} never joined", seen.pid));
+        let left: Vec<&Line> =
+            about("left").into_iter().filter(|l| l.pid() == Some(seen.pid) && l.via() == Some("exit")).collect();
+        need(left.len() == 1, &format!("its init {} left {} times by exit, not once", seen.pid, left.len()));
+        for line in left {
+            // The cgroup of a rootless container lies where its user put it: the id is there, the maker may not be.
+            let named =
+                line.container["runtime"] == seen.runtime || (seen.rootless && line.container["runtime"] == "unknown");
+            need(
+                named && line.container["id"] == seen.id.as_str(),
+                &format!("the container of its init is {}", line.container),
+            );
+        }
+        if name == "mnt" {
+            let entered = joined.iter().any(|l| l.pid() != Some(seen.pid) && l.via() == Some("setns"));
+            need(entered, "no other process joined by setns, but one was executed in it");
+        }
+    }
+    faults
+}
