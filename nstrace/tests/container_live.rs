@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use inspect_common::{Subject, inum, is_root, validator};
+use inspect_common::{Subject, document, inum, is_root, validator};
 use serde_json::{Value, json};
 
 /// A cgroup with a process in it; both go away with it.
@@ -103,6 +103,8 @@ fn by_name_with_all_its_processes() {
         assert_eq!(shown["task"]["pid"], init, "its process 1");
         assert_eq!(shown["task"]["containers"][0]["name"], "test-web");
     }
+    let alone = document(&["show", "-J", &container.id[..20]], "show");
+    assert_eq!((&alone["container"]["id"], &alone["container"]["name"]), (&json!(container.id), &Value::Null));
     let back = with_engine(&list, &["map", "pid", "-J", "1@test-web"], "map_pid_one");
     assert_eq!((&back["pid"], &back["container"]["name"]), (&json!(init), &json!("test-web")));
 }

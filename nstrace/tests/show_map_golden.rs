@@ -23,11 +23,12 @@ use nstrace::{
             Link, NetView, Route,
             sockets::{Holder, Protocol, Socket},
         },
+        privileges::{Capabilities, Over, Security},
         processes::ProcessTable,
         seen::Seen,
         side::Side,
         status::CapSets,
-        task::{Capabilities, NamedExtent, NsRef, Over, PidAt, Relation, Security, SlotView, TaskReport},
+        task::{NamedExtent, NsRef, PidAt, Relation, SlotView, TaskReport},
         user_tree::UserTree,
     },
     map::{
@@ -37,7 +38,7 @@ use nstrace::{
         user::{UserMap, UserNsRow},
     },
     ns::{NsName, NsType, Slot},
-    view::{json::Safe, map, sections::Look, show::Show},
+    view::{json::Safe, map, map_net, sections::Look, show::Show},
 };
 use rustix::io::Errno;
 
@@ -287,12 +288,12 @@ fn net_map() -> NetMap {
 
 #[test]
 fn net_map_as_text() {
-    assert_snapshot!(map::net(&net_map(), LOOK));
+    assert_snapshot!(map_net::text(&net_map(), LOOK));
 }
 
 #[test]
 fn net_map_as_graph() {
-    assert_snapshot!(map::net_dot(&net_map()));
+    assert_snapshot!(map_net::dot(&net_map()));
 }
 
 fn task() -> TaskReport {
@@ -440,8 +441,8 @@ fn no_text_holds_anything_a_terminal_acts_upon() {
     let table = fake.table();
     for text in [
         show().text(LOOK, 0),
-        map::net(&net_map(), LOOK),
-        map::net_dot(&net_map()),
+        map_net::text(&net_map(), LOOK),
+        map_net::dot(&net_map()),
         map::pid(&PidMap::new(&table, &engines, &pid_tree()), true, LOOK),
         map::mnt(&MntMap::read(&fake.places(), &table, &engines, &[]), LOOK),
     ] {

@@ -18,7 +18,7 @@ use crate::{
     },
     map::{mnt::MntMap, net::NetMap, pid, pid::PidMap, user::UserMap},
     ns::NsType,
-    view::{document, map, sections::Look},
+    view::{document, map, map_net, sections::Look},
 };
 
 /// Show how the system is put together: pid trees, networks, mounts, user namespaces
@@ -133,9 +133,9 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             let found = NetMap::read(&places, &table, &engines, &holders(&places));
             let missing = all_missing(found.missing(), &table, &engines);
             let text = match args {
-                NetArgs { dot: true, .. } => map::net_dot(&found),
+                NetArgs { dot: true, .. } => map_net::dot(&found),
                 NetArgs { common, .. } if common.json => document::json(&found, &missing),
-                NetArgs { common, .. } => map::net(&found, look(common)),
+                NetArgs { common, .. } => map_net::text(&found, look(common)),
             };
             (text, missing)
         }

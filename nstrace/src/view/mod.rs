@@ -9,6 +9,7 @@ pub mod errno;
 pub mod escape;
 pub mod json;
 pub mod map;
+pub mod map_net;
 pub mod schema;
 pub mod sections;
 pub mod show;
