@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
             exit::NOTHING.into()
         }
         Ok(Outcome::Partial(what)) => {
-            say(&format!("not seen: {}", one_line(&what)));
+            say(&format!("not seen on this kernel: {}", one_line(&what)));
             exit::PARTIAL.into()
         }
         // Whoever read our output has seen enough: that is how `| head` ends us.

@@ -17,6 +17,7 @@ use crate::{
     inspect::{
         Places,
         processes::{Process, ProcessTable},
+        task_dir::TaskDir,
     },
     model::Container,
 };
@@ -81,7 +82,9 @@ impl Engines {
     pub fn read(places: &Places, table: &ProcessTable) -> Self {
         let deadline = Instant::now() + PATIENCE;
         let mut asked: Vec<(Scope, sockets::EngineSocket)> = Vec::new();
-        asked.extend(sockets::sockets(&places.run, "").into_iter().map(|socket| (Scope::Host, socket)));
+        // From the root directory: on the host a link may lead anywhere.
+        let run = places.run.to_string_lossy();
+        asked.extend(sockets::sockets(Path::new("/"), &run).into_iter().map(|socket| (Scope::Host, socket)));
         let named = [(sockets::Kind::Docker, &places.docker_host), (sockets::Kind::Podman, &places.container_host)];
         for (kind, host) in named {
             let path = host.as_deref().and_then(|host| host.strip_prefix("unix://"));
@@ -94,6 +97,10 @@ impl Engines {
         told.extend(state::read(&places.run, &places.var_lib).into_iter().map(|named| (Scope::Host, named)));
         for (uid, run) in state::users(&places.run) {
             told.extend(state::read_user(&run).into_iter().map(|named| (Scope::User(uid), named)));
+        }
+        let mounts = TaskDir::open_self(&places.proc).and_then(|dir| dir.read("mountinfo")).unwrap_or_default();
+        for (uid, home) in state::homes(&places.etc, &mounts) {
+            told.extend(state::read_home(&home).into_iter().map(|named| (Scope::User(uid), named)));
         }
         // Whoever may speak of more is believed first.
         told.sort_by_key(|(scope, _)| !matches!(scope, Scope::Host));

@@ -39,6 +39,41 @@ pub(super) fn read_user(run: &Path) -> Vec<Named> {
     known
 }
 
+/// What rootless podman leaves in the home of its user.
+pub(super) fn read_home(home: &Path) -> Vec<Named> {
+    let mut known = Vec::new();
+    let storage = home.join(".local/share/containers/storage");
+    containers_storage(&storage, Path::new("/nonexistent"), &mut known);
+    known
+}
+
+/// Homes of people (passwd(5)), those on a file system over the net left out: they may hang.
+pub(super) fn homes(etc: &Path, mountinfo: &[u8]) -> Vec<(u32, PathBuf)> {
+    /// `UID_MIN` of login.defs(5).
+    const UID_MIN: u32 = 1000;
+    /// More homes are not looked into.
+    const MOST: usize = 256;
+    let text = text(&etc.join("passwd")).unwrap_or_default();
+    let (mounts, _) = crate::map::mount_table::parse(mountinfo);
+    let home = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let uid = fields.next()?.parse().ok().filter(|&uid| uid >= UID_MIN)?;
+        let home = fields.nth(2).filter(|home| home.starts_with('/'))?;
+        is_local(home, &mounts).then(|| (uid, PathBuf::from(home)))
+    };
+    String::from_utf8_lossy(&text).lines().filter_map(home).take(MOST).collect()
+}
+
+/// Whether the mount that holds `path` is of a file system that no server can make hang, by the reader's mounts: a
+/// statfs(2) would already wait for it.
+fn is_local(path: &str, mounts: &[crate::map::mount_table::Mount]) -> bool {
+    let holding = mounts.iter().filter(|mount| !mount.hidden && crate::map::mount_table::is_below(path, &mount.point));
+    let slow = ["nfs", "fuse", "cifs", "smb", "9p", "ceph", "afs", "autofs"];
+    holding
+        .max_by_key(|mount| mount.point.len())
+        .is_none_or(|mount| !slow.iter().any(|slow| mount.fstype.starts_with(slow)))
+}
+
 /// Users with a runtime directory (`$XDG_RUNTIME_DIR`).
 pub(super) fn users(run: &Path) -> Vec<(u32, PathBuf)> {
     let uid = |path: PathBuf| Some((path.file_name()?.to_str()?.parse().ok()?, path));

@@ -166,6 +166,14 @@ fn state_files_tell_without_a_daemon() {
         r#"[{"id":"p1","names":["db"],"metadata":"{\"image-name\":\"postgres\",\"name\":\"db\"}"},
             {"id":"k1","names":["k8s_x"],"metadata":"{\"pod-name\":\"pod-2\",\"image-name\":\"x:2\"}"}]"#,
     );
+    // Rootless podman of a user.
+    let home = fake.path("home/alice/x");
+    let home = home.parent().expect("the home").to_str().expect("text");
+    fake.file("etc/passwd", &format!("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::{home}:/bin/sh\n"));
+    fake.file(
+        "home/alice/.local/share/containers/storage/overlay-containers/containers.json",
+        r#"[{"id":"u1","names":["mine"],"metadata":"{}"},{"id":"c1","names":["stolen"],"metadata":"{}"}]"#,
+    );
     fake.file("run/runc/r1/state.json", r#"{"init_process_pid":55,"config":{"labels":[]}}"#);
     fake.file("run/systemd/machines/deb", "NAME=deb\nCLASS=container\nLEADER=99\nROOT=/var/lib/machines/deb\n");
     fake.file("run/systemd/machines/vm", "NAME=vm\nCLASS=vm\nLEADER=98\n");
@@ -179,6 +187,7 @@ fn state_files_tell_without_a_daemon() {
     assert_eq!(of("k1").pod.as_deref(), Some("pod-2"));
     assert_eq!((of("r1").name.as_deref(), of("r1").pid), (Some("r1"), Some(55)));
     assert_eq!((of("deb").pid, of("deb").image.as_deref()), (Some(99), Some("/var/lib/machines/deb")));
+    assert_eq!((of("u1").name.as_deref(), of("u1").runtime.as_str()), (Some("mine"), "docker"));
     assert_eq!(of("vm").name, None);
     assert_eq!(of("box").image.as_deref(), Some("dir:/srv/box"));
     assert!(engines.missing().is_empty());

@@ -163,6 +163,8 @@ fn sensitive(mount: &Mount) -> Option<&'static str> {
         return None;
     }
     match mount.fstype.as_str() {
+        // One file system per pid namespace: the same one shows the same processes.
+        "proc" if mount.host_path.is_some() => return Some("the host's processes"),
         "devtmpfs" => return Some("all of the host's devices"),
         "debugfs" | "tracefs" => return Some("the kernel's debugging interface"),
         "securityfs" => return Some("the security modules' interface"),
