@@ -153,6 +153,24 @@ fn what_is_not_there_and_what_is_no_target() {
 }
 
 #[test]
+fn a_thread_that_differs_from_its_leader() {
+    if !is_root() {
+        return;
+    }
+    let script = "import ctypes, sys, threading; libc = ctypes.CDLL(None); \
+                  run = lambda: (libc.unshare(0x04000000), print('ready', flush=True), \
+                                 print(threading.get_native_id(), flush=True), sys.stdin.read()); \
+                  threading.Thread(target=run).start()";
+    let mut subject = Subject::start(&["python3", "-c", script]);
+    let tid: u32 = subject.line().parse().expect("a number");
+    let document = document(&["show", "-J", &tid.to_string()], "show");
+    let task = &document["task"];
+    assert_eq!((&task["pid"], &task["tid"]), (&json!(subject.pid()), &json!(tid)));
+    assert_eq!(slot(task, "uts")["ns"]["inum"], inum(tid, "uts"));
+    assert_ne!(slot(task, "uts")["ns"]["inum"], inum(subject.pid(), "uts"));
+}
+
+#[test]
 fn pid_and_inode_of_its_pidfd() {
     let pid = rustix::process::getpid();
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("own pidfd");

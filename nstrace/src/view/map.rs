@@ -63,7 +63,7 @@ pub fn pid(map: &PidMap, all: bool, look: Look) -> String {
     for row in map.namespaces.iter().filter(|row| row.level > 0) {
         let Some(init) = &row.init else { continue };
         let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(" ") };
-        out.line(&format!("  init of {} takes {}", row.ns.0, list(&init.handles)));
+        out.line(&format!("  init of {} handles {}", row.ns.0, list(&init.handles)));
         if !init.deaf_to.is_empty() {
             let text =
                 format!("    it ignores {} (no handler); SIGKILL and SIGSTOP only from above", init.deaf_to.join(" "));

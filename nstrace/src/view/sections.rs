@@ -76,7 +76,7 @@ impl Sections {
 
     /// `text` in `style` where colours are wanted.
     pub fn paint(&self, style: Style, text: &str) -> String {
-        if self.look.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.look.colour && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
     pub fn finish(self) -> String {
