@@ -147,7 +147,7 @@ impl NamespaceReport {
                 Some(Err(errno)) => Seen::Unreadable(errno),
                 None => Seen::Absent,
             },
-            parent: tree.parent(ns).map(|inum| NsRef(NsName { ns_type: ns.ns_type, inum, id: None })),
+            parent: tree.parent(ns).map(|inum| NsRef(tree.named(ns.ns_type, inum))),
             children: children(table, tree, ns),
             owns: owned(tree, ns),
             members,
@@ -218,7 +218,7 @@ fn children(table: &ProcessTable, tree: &UserTree, ns: NsName) -> Vec<NsRef> {
     };
     found.sort_unstable();
     found.dedup();
-    found.into_iter().map(|inum| NsRef(NsName { ns_type: ns.ns_type, inum, id: None })).collect()
+    found.into_iter().map(|inum| NsRef(tree.named(ns.ns_type, inum))).collect()
 }
 
 fn owned(tree: &UserTree, ns: NsName) -> Vec<NsRef> {
@@ -227,7 +227,7 @@ fn owned(tree: &UserTree, ns: NsName) -> Vec<NsRef> {
     }
     let mut owned: Vec<(NsType, u32)> = tree.owned_by(ns.inum).collect();
     owned.sort_unstable();
-    owned.into_iter().map(|(ns_type, inum)| NsRef(NsName { ns_type, inum, id: None })).collect()
+    owned.into_iter().map(|(ns_type, inum)| NsRef(tree.named(ns_type, inum))).collect()
 }
 
 /// Opens a namespace by any way there is: a task's link, a descriptor, a mount. None: no way, or it is another one by now.

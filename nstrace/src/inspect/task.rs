@@ -269,7 +269,7 @@ fn pids(status: &Status, names: &[(Slot, Seen<NsName>)], tree: &UserTree) -> Vec
     let mut levels: Vec<PidAt> = Vec::new();
     for &pid in status.pids.iter().rev() {
         levels.push(PidAt { ns: at.map(NsRef), pid });
-        at = at.and_then(|ns| tree.parent(ns)).map(|inum| NsName { ns_type: NsType::Pid, inum, id: None });
+        at = at.and_then(|ns| tree.parent(ns)).map(|inum| tree.named(NsType::Pid, inum));
     }
     levels.reverse();
     levels

@@ -26,6 +26,8 @@ pub struct UserTree {
     nodes: BTreeMap<u32, UserNode>,
     owners: HashMap<(NsType, u32), Result<u32, Errno>>,
     parents: HashMap<(NsType, u32), Result<u32, Errno>>,
+    /// 64-bit kernel ids of all that was learned, user namespaces excepted.
+    ids: HashMap<(NsType, u32), Option<u64>>,
     initial: Option<u32>,
 }
 
@@ -49,7 +51,7 @@ impl UserTree {
 
     /// Looks at an open namespace, its owner and all ancestors of both.
     pub fn learn(&mut self, file: &NsFile) {
-        let NsName { ns_type, inum, .. } = file.name;
+        let NsName { ns_type, inum, id } = file.name;
         if ns_type == NsType::User {
             self.learn_user(file);
             return;
@@ -57,6 +59,7 @@ impl UserTree {
         if self.owners.contains_key(&(ns_type, inum)) {
             return;
         }
+        self.ids.insert((ns_type, inum), id);
         let owner = file.owner();
         if let Ok(owner) = &owner {
             self.learn_user(owner);
@@ -115,6 +118,14 @@ impl UserTree {
     /// The name of a user namespace of this tree.
     pub fn name(&self, inum: u32) -> NsName {
         NsName { ns_type: NsType::User, inum, id: self.nodes.get(&inum).and_then(|node| node.id) }
+    }
+
+    /// A namespace by number, with its id where that was learned.
+    pub fn named(&self, ns_type: NsType, inum: u32) -> NsName {
+        match ns_type {
+            NsType::User => self.name(inum),
+            _ => NsName { ns_type, inum, id: self.ids.get(&(ns_type, inum)).copied().flatten() },
+        }
     }
 
     /// All namespaces learned that `user` owns, user namespaces excepted.

@@ -15,6 +15,7 @@ use crate::{
     engine::{Engines, Named},
     inspect::{
         Places, namespace,
+        nsfs::NsFile,
         processes::ProcessTable,
         task::NsRef,
         task_dir::{TaskDir, read_at},
@@ -221,11 +222,16 @@ fn read_one(
     let living = table.members(ns).filter(|p| !p.status.is_zombie());
     let best =
         living.map(|p| (root_of(p.status.pid), p)).min_by_key(|(root, p)| (root.as_deref() != Some("/"), p.start));
-    let text = match &best {
-        Some((_, process)) => TaskDir::open(&places.proc, process.status.pid)?.read("mountinfo")?,
+    let (text, ns) = match &best {
+        Some((_, process)) => {
+            let dir = TaskDir::open(&places.proc, process.status.pid)?;
+            // Opened for a moment: that is how its id is learned.
+            let named = NsFile::open(&dir, "ns/mnt").map(|file| file.name).ok();
+            (dir.read("mountinfo")?, named.filter(|named| named.inum == ns.inum).unwrap_or(ns))
+        }
         None => {
             let file = namespace::open(places, table, holders, ns).ok_or(Errno::ACCESS)?;
-            enter(places, file.fd())?
+            (enter(places, file.fd())?, file.name)
         }
     };
     let mut containers: Vec<Named> = Vec::new();

@@ -97,6 +97,7 @@ impl NetMap {
         let files: BTreeMap<u32, NsFile> =
             found.values().filter_map(|&ns| Some((ns.inum, namespace::open(places, table, holders, ns)?))).collect();
         for &ns in found.values() {
+            let ns = files.get(&ns.inum).map_or(ns, |file| file.name);
             let mut row = describe(table, engines, holders, ns);
             let visited = match files.get(&ns.inum) {
                 Some(file) => visit(file, &files),

@@ -131,7 +131,7 @@ fn node(process: &Process, engines: &Engines, adopter: bool) -> PidNode {
 fn namespaces(table: &ProcessTable, engines: &Engines, tree: &UserTree) -> Vec<PidNs> {
     let mut rows: BTreeMap<u32, PidNs> = BTreeMap::new();
     let row = |ns: NsName, level: usize| PidNs {
-        ns: NsRef(ns),
+        ns: NsRef(tree.named(NsType::Pid, ns.inum)),
         parent: tree.parent(ns),
         level,
         processes: 0,
@@ -154,7 +154,7 @@ fn namespaces(table: &ProcessTable, engines: &Engines, tree: &UserTree) -> Vec<P
             }
         }
         while let (Some(parent), Some(above)) = (tree.parent(ns), level.checked_sub(1)) {
-            (ns, level) = (NsName { ns_type: NsType::Pid, inum: parent, id: None }, above);
+            (ns, level) = (tree.named(NsType::Pid, parent), above);
             rows.entry(parent).or_insert_with(|| row(ns, level));
         }
     }
@@ -197,8 +197,8 @@ pub fn translate(table: &ProcessTable, engines: &Engines, tree: &UserTree, pid: 
     let mut at = process.member(NsType::Pid);
     let mut levels = Vec::new();
     for &pid in process.status.pids.iter().rev() {
-        levels.push(crate::inspect::task::PidAt { ns: at.map(NsRef), pid });
-        at = at.and_then(|ns| tree.parent(ns)).map(|inum| NsName { ns_type: NsType::Pid, inum, id: None });
+        levels.push(crate::inspect::task::PidAt { ns: at.map(|ns| NsRef(tree.named(NsType::Pid, ns.inum))), pid });
+        at = at.and_then(|ns| tree.parent(ns)).map(|inum| tree.named(NsType::Pid, inum));
     }
     levels.reverse();
     Some(Translation {
@@ -215,7 +215,7 @@ pub fn reverse(table: &ProcessTable, tree: &UserTree, ns: u32, pid: u32) -> Opti
         let mut at = process.member(NsType::Pid);
         process.status.pids.iter().rev().any(|&level| {
             let here = at.is_some_and(|at| at.inum == ns);
-            at = at.and_then(|ns| tree.parent(ns)).map(|inum| NsName { ns_type: NsType::Pid, inum, id: None });
+            at = at.and_then(|ns| tree.parent(ns)).map(|inum| tree.named(NsType::Pid, inum));
             here && level == pid
         })
     });

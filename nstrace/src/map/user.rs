@@ -10,7 +10,7 @@ use crate::{
         Places, idmap::IdMap, processes::ProcessTable, seen::Seen, task::NsRef, task_dir::TaskDir, user_tree::UserTree,
         users::Names,
     },
-    ns::{NsName, NsType},
+    ns::NsType,
 };
 
 /// One user namespace.
@@ -106,7 +106,7 @@ fn row(
         maps_host_root: !initial && uid_map.known().is_some_and(|map| map.inside(0).is_some()),
         uid_map,
         gid_map,
-        owns: owns.into_iter().map(|(ns_type, inum)| NsRef(NsName { ns_type, inum, id: None })).collect(),
+        owns: owns.into_iter().map(|(ns_type, inum)| NsRef(tree.named(ns_type, inum))).collect(),
         containers,
     }
 }
