@@ -33,6 +33,13 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
     0
 }
 
+/// A second copy, which runs while the first is being preempted: see [`crate::life`].
+#[btf_tracepoint(function = "task_newtask")]
+pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
+    born(ctx.arg(0), ctx.arg(1));
+    0
+}
+
 #[inline(always)]
 fn born(child: Kptr, flags: u64) {
     if is_self() || all_initial(child) {

@@ -23,6 +23,13 @@ pub fn fentry_commit_creds(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A second copy: see [`crate::life`].
+#[fentry(function = "commit_creds")]
+pub fn fentry_commit_creds_again(ctx: FEntryContext) -> u32 {
+    committed(ctx.arg(0));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_commit_creds(ctx: ProbeContext) -> u32 {
     committed(ctx.arg::<u64>(0).unwrap_or(0) as Kptr);

@@ -15,6 +15,13 @@ pub fn fentry_proc_free_inum(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A second copy: see [`crate::life`].
+#[fentry(function = "proc_free_inum")]
+pub fn fentry_proc_free_inum_again(ctx: FEntryContext) -> u32 {
+    number_freed(ctx.arg(0));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_proc_free_inum(ctx: ProbeContext) -> u32 {
     number_freed(ctx.arg(0).unwrap_or(0));
@@ -33,6 +40,13 @@ fn number_freed(inum: u32) {
 /// `__ns_common_free(ns)` (6.18+): type and 64-bit id are still known.
 #[fentry(function = "__ns_common_free")]
 pub fn fentry_ns_common_free(ctx: FEntryContext) -> u32 {
+    common_freed(ctx.arg(0));
+    0
+}
+
+/// A second copy: see [`crate::life`].
+#[fentry(function = "__ns_common_free")]
+pub fn fentry_ns_common_free_again(ctx: FEntryContext) -> u32 {
     common_freed(ctx.arg(0));
     0
 }

@@ -13,18 +13,23 @@ macro_rules! load {
         /// The member at `offset` of the structure at `base`; 0 when either is absent or unreadable.
         #[inline(always)]
         pub fn $name(base: Kptr, offset: u32) -> $ty {
-            if offset == ABSENT || base.is_null() {
+            // A constant to the verifier.
+            if offset == ABSENT {
                 return 0;
             }
-            // SAFETY: only an address is computed.
-            let at = unsafe { base.add(offset as usize) };
+            let at = base.wrapping_add(offset as usize);
             if typed() {
+                // To the verifier a null that it can see is a number, from which nothing may be loaded.
+                if base.is_null() {
+                    return 0;
+                }
                 // SAFETY: the verifier accepts this load only from a BTF-typed pointer at an offset inside its type; the
                 // kernel turns a fault into 0.
                 unsafe { at.cast::<$ty>().read_volatile() }
             } else {
                 let mut value: $ty = 0;
-                // SAFETY: the helper checks the address and writes `size` bytes to `value` (zeroes on a fault).
+                // SAFETY: the helper checks the address (it refuses null without a fault) and writes `size` bytes to
+                // `value`, zeroes when it refuses. A test for null here would double the paths that the verifier walks.
                 unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<$ty>() as u32, at.cast()) };
                 value
             }

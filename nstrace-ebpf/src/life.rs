@@ -1,4 +1,8 @@
 //! exec and exit of tasks.
+//!
+//! On a preemptible kernel a task can be preempted inside a BTF tracepoint or trampoline program, and the kernel then
+//! skips that program for every other task of the CPU. So there the collector attaches a second copy of each (`*_again`),
+//! which has a counter of its own; the model merges what both report.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use nstrace_common::record::{TaskState, hook, kind};
@@ -26,6 +30,18 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
     debug!(&ctx, "sched_process_exit {}", load_u32(task, offset!(task_pid)));
     state(task, kind::EXIT, hook::SCHED_PROCESS_EXIT, 0);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec_again(ctx: BtfTracePointContext) -> u32 {
+    state(ctx.arg(0), kind::EXEC, hook::SCHED_PROCESS_EXEC, ctx.arg(1));
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
+    state(ctx.arg(0), kind::EXIT, hook::SCHED_PROCESS_EXIT, 0);
     0
 }
 

@@ -22,6 +22,13 @@ pub fn fentry_nsfs_init_inode(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A second copy: see [`crate::life`].
+#[fentry(function = "nsfs_init_inode")]
+pub fn fentry_nsfs_init_inode_again(ctx: FEntryContext) -> u32 {
+    pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
+    0
+}
+
 #[kprobe]
 pub fn kprobe_nsfs_init_inode(ctx: ProbeContext) -> u32 {
     pin(ctx.arg::<u64>(1).unwrap_or(0) as Kptr, kind::PINNED, hook::NSFS_INIT);

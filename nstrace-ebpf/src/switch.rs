@@ -23,6 +23,13 @@ pub fn fentry_switch_task_namespaces(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A second copy: see [`crate::life`].
+#[fentry(function = "switch_task_namespaces")]
+pub fn fentry_switch_task_namespaces_again(ctx: FEntryContext) -> u32 {
+    switched(ctx.arg(0), ctx.arg(1));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_switch_task_namespaces(ctx: ProbeContext) -> u32 {
     debug!(&ctx, "kprobe switch_task_namespaces");

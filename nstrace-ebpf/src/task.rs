@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_tas
 use nstrace_common::task::{PID_LEVELS, Task};
 
 use crate::{
-    config::{has_pt_regs_helper, offset, self_tgid},
+    config::{has_pt_regs_helper, offset, self_tgid, typed},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
 };
 
@@ -80,6 +80,17 @@ unsafe fn write_pids(to: *mut [u32; PID_LEVELS], pid: Kptr) -> u32 {
         // SAFETY: inside the array.
         unsafe { to.add(i).write_volatile(0) };
     }
+    if !typed() {
+        // A bounded loop in few instructions, as the offset need not be a constant.
+        for i in 0..PID_LEVELS as u32 {
+            if i > level {
+                break;
+            }
+            // SAFETY: i < PID_LEVELS.
+            unsafe { to.add(i as usize).write_volatile(load_u32(pid, numbers + i * size + nr)) };
+        }
+        return level;
+    }
     'levels: {
         for_each_level!(LEVEL => {
             if LEVEL > level {
@@ -100,6 +111,9 @@ pub fn active_pid_ns(task: Kptr) -> Kptr {
     let numbers = offset!(pid_numbers);
     let size = offset!(upid_size);
     let ns = offset!(upid_ns);
+    if !typed() {
+        return load_ptr(pid, numbers + level * size + ns);
+    }
     for_each_level!(LEVEL => {
         if LEVEL == level {
             return load_ptr(pid, numbers + LEVEL * size + ns);

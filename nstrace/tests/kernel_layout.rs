@@ -142,6 +142,20 @@ fn a_forced_mode_uses_nothing_else() {
     }
 }
 
+#[test]
+fn preemptible_kernels_get_second_copies_where_no_kprobe_is() {
+    let mut offer = offer(&btf("7.3"));
+    offer.preemptible = true;
+    let programs = |mode| -> Vec<&str> { plan(&offer, mode).hooks.iter().map(|h| h.program).collect() };
+    let auto = programs(None);
+    assert!(auto.contains(&"task_newtask_again") && auto.contains(&"sched_process_exit_again"), "{auto:?}");
+    assert!(!auto.contains(&"fentry_commit_creds_again"), "its kprobe is the second copy: {auto:?}");
+    let fentry = programs(Some(AttachMode::Fentry));
+    assert!(fentry.contains(&"fentry_commit_creds_again") && fentry.contains(&"fentry_ns_common_free_again"));
+    assert!(!fentry.contains(&"fentry_proc_free_inum_again"), "its first copy is not used: {fentry:?}");
+    assert!(!programs(Some(AttachMode::Kprobe)).contains(&"fentry_commit_creds_again"));
+}
+
 /// The machine this was developed on: no kprobes, and trampolines refused.
 #[test]
 fn without_kprobes_and_trampolines_tracepoints_remain() {

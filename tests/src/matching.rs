@@ -32,12 +32,13 @@ pub fn judge(book: &Book, lines: &[Line], facts: &Facts) -> Verdict {
     for (index, line) in lines.iter().enumerate() {
         judge.by_event.entry(&line.event).or_default().push(index);
     }
+    // First of all, for a loss explains much of what may follow.
+    judge.check_accounting();
     for expect in &book.expects {
         judge.find(expect);
     }
     judge.check_order();
     judge.check_rest();
-    judge.check_accounting();
     judge.verdict
 }
 

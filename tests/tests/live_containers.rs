@@ -61,8 +61,8 @@ fn check(runtime: Runtime) {
 struct Seen {
     namespaces: BTreeMap<&'static str, NsTruth>,
     pid: u32,
-    /// Lines that the watch had printed before it was started: numbers used before then are other namespaces.
-    from: usize,
+    /// Its part of the lines: before and after, the same inode numbers belong to other containers.
+    lines: std::ops::Range<usize>,
     runtime: &'static str,
     id: String,
     rootless: bool,
@@ -75,7 +75,11 @@ fn live(runtime: Runtime) -> anyhow::Result<()> {
     }
     let facts = facts()?;
     let watch = Watch::start(&[])?;
-    let mut all = Vec::new();
+    let ends_seen = facts.unseen("destroyed").is_none();
+    if !ends_seen {
+        note("not compared: the end of the containers' namespaces, which this kernel does not show");
+    }
+    let mut all: Vec<Seen> = Vec::new();
     for round in 0..2 {
         let from = watch.count();
         let container = Running::start(runtime, &format!("nstrace-{}-{round}", std::process::id()))?;
@@ -95,32 +99,31 @@ fn live(runtime: Runtime) -> anyhow::Result<()> {
         let (pid, id) = (container.pid, container.id.clone());
         container.remove()?;
         let rootless = runtime == Runtime::Rootless;
-        all.push(Seen { namespaces, pid, from, runtime: runtime.name(), id, rootless });
+        let mut seen = Seen { namespaces, pid, lines: from..usize::MAX, runtime: runtime.name(), id, rootless };
+        watch.wait_for(Instant::now() + settle(), |lines| faults(&seen, lines, ends_seen).is_empty());
+        seen.lines.end = watch.count();
+        all.push(seen);
     }
-    let ends_seen = facts.unseen("destroyed").is_none();
-    if !ends_seen {
-        note("not compared: the end of the containers' namespaces, which this kernel does not show");
-    }
-    let deadline = Instant::now() + settle();
-    watch.wait_for(deadline, |lines| all.iter().all(|seen| faults(seen, lines, ends_seen).is_empty()));
     let ended = watch.stop()?;
     let faults: Vec<String> = all.iter().flat_map(|seen| faults(seen, &ended.lines, ends_seen)).collect();
     if !faults.is_empty() {
-        let about: Vec<&str> = ended
-            .lines
-            .iter()
-            .filter(|l| {
-                all.iter().any(|s| l.pid() == Some(s.pid) || s.namespaces.values().any(|n| Some(n.inum) == l.inum()))
-            })
-            .map(|l| l.raw.as_str())
-            .collect();
-        anyhow::bail!("{}\nlines about these namespaces and processes:\n{}", faults.join("\n"), about.join("\n"));
+        let about = |l: &&Line| {
+            all.iter().any(|s| l.pid() == Some(s.pid) || s.namespaces.values().any(|n| Some(n.inum) == l.inum()))
+        };
+        let lines: Vec<&str> = ended.lines.iter().filter(about).map(|l| l.raw.as_str()).collect();
+        let most = lines.len().min(60);
+        anyhow::bail!(
+            "{}\nthe first {most} of {} lines about these namespaces and processes:\n{}",
+            faults.join("\n"),
+            lines.len(),
+            lines[..most].join("\n")
+        );
     }
     ended.check()
 }
 
 fn faults(seen: &Seen, lines: &[Line], ends_seen: bool) -> Vec<String> {
-    let lines = &lines[seen.from.min(lines.len())..];
+    let lines = &lines[seen.lines.start.min(lines.len())..seen.lines.end.min(lines.len())];
     let mut faults = Vec::new();
     for (&name, ns) in &seen.namespaces {
         let about = |event: &str| -> Vec<&Line> {

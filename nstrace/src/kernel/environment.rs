@@ -30,6 +30,8 @@ pub struct Environment {
     /// `none`, `integrity` or `confidentiality`; None where the kernel does not say.
     pub lockdown: Option<String>,
     pub privileged: bool,
+    /// `uname -v` says so: `PREEMPT`, `PREEMPT_DYNAMIC`, `PREEMPT_LAZY`, `PREEMPT_RT`.
+    pub preemptible: bool,
 }
 
 impl Environment {
@@ -64,12 +66,13 @@ impl Environment {
             check("tracefs", ensure_tracefs()),
             check("kprobes", kprobes()),
         ];
-        Self { release, machine, checks, btf, lockdown, privileged }
+        let preemptible = uname.version().to_string_lossy().contains("PREEMPT");
+        Self { release, machine, checks, btf, lockdown, privileged, preemptible }
     }
 
     /// What the kernel offers to the planner.
     pub fn offer(&self) -> Offer {
-        let mut offer = Offer::default();
+        let mut offer = Offer { preemptible: self.preemptible, ..Offer::default() };
         match &self.btf {
             Ok(btf) => {
                 for attach in FACTS.iter().flat_map(|f| f.candidates).flat_map(|c| c.hooks).map(|h| h.attach) {

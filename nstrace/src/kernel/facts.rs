@@ -84,6 +84,9 @@ pub struct Fact {
     /// Attach the kprobe candidate as well as the fentry one: each misses what the other sees (a program is skipped while
     /// it, or for kprobes any other, already runs on that CPU), and the model merges what both report.
     pub doubled: bool,
+    /// Second copies for preemptible kernels, each for a hook of the candidates at the same place: a BTF tracepoint or
+    /// trampoline program is skipped while another task was preempted inside it. Not needed beside a kprobe.
+    pub again: &'static [Hook],
     /// What is unseen when no candidate can be used.
     pub without: &'static str,
 }
@@ -122,6 +125,7 @@ pub const FACTS: &[Fact] = &[
         meaning: "a task is born, with the namespaces it starts in (io_uring workers too)",
         candidates: &[full(ANY, &[hook("task_newtask", TpBtf("task_newtask"))])],
         doubled: false,
+        again: &[hook("task_newtask_again", TpBtf("task_newtask"))],
         without: "members that join by fork and clone; needs a kernel with BTF tracepoints (5.5, CONFIG_DEBUG_INFO_BTF)",
     },
     Fact {
@@ -129,6 +133,7 @@ pub const FACTS: &[Fact] = &[
         meaning: "a task executes a program, and enters its time namespace (6.12+)",
         candidates: &[full(ANY, &[hook("sched_process_exec", TpBtf("sched_process_exec"))])],
         doubled: false,
+        again: &[hook("sched_process_exec_again", TpBtf("sched_process_exec"))],
         without: "time namespaces entered by exec",
     },
     Fact {
@@ -136,6 +141,7 @@ pub const FACTS: &[Fact] = &[
         meaning: "a task dies and leaves its namespaces",
         candidates: &[full(ANY, &[hook("sched_process_exit", TpBtf("sched_process_exit"))])],
         doubled: false,
+        again: &[hook("sched_process_exit_again", TpBtf("sched_process_exit"))],
         without: "members that leave by exiting",
     },
     Fact {
@@ -147,6 +153,7 @@ pub const FACTS: &[Fact] = &[
             full(TRACEPOINT, CALL_EXITS),
         ],
         doubled: true,
+        again: &[hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces"))],
         without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
     },
     Fact {
@@ -158,6 +165,7 @@ pub const FACTS: &[Fact] = &[
             full(TRACEPOINT, CALL_EXITS),
         ],
         doubled: true,
+        again: &[hook("fentry_commit_creds_again", Fentry("commit_creds"))],
         without: "user namespaces entered by setns and unshare",
     },
     Fact {
@@ -175,6 +183,7 @@ pub const FACTS: &[Fact] = &[
             full(TRACEPOINT, &[hook("task_newtask", TpBtf("task_newtask"))]),
         ],
         doubled: false,
+        again: &[],
         without: "namespaces made by clone",
     },
     Fact {
@@ -195,6 +204,7 @@ pub const FACTS: &[Fact] = &[
             full(TRACEPOINT, CALL_EXITS),
         ],
         doubled: false,
+        again: &[],
         without: "failed setns and unshare attempts",
     },
     Fact {
@@ -205,6 +215,7 @@ pub const FACTS: &[Fact] = &[
             full(NOT_FENTRY, CLONE_EXITS),
         ],
         doubled: false,
+        again: &[],
         without: "failed clone attempts; mount tracefs",
     },
     Fact {
@@ -247,6 +258,7 @@ pub const FACTS: &[Fact] = &[
             ),
         ],
         doubled: false,
+        again: &[],
         without: "the target of a setns that failed; needs kprobes or BPF trampolines",
     },
     Fact {
@@ -266,6 +278,10 @@ pub const FACTS: &[Fact] = &[
             },
         ],
         doubled: true,
+        again: &[
+            hook("fentry_ns_common_free_again", Fentry("__ns_common_free")),
+            hook("fentry_proc_free_inum_again", Fentry("proc_free_inum")),
+        ],
         without: "destruction of namespaces; needs kprobes, BPF trampolines, or nsfs file handles (6.18)",
     },
     Fact {
@@ -278,6 +294,7 @@ pub const FACTS: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_ns_get_path", Kprobe("__ns_get_path"))]),
         ],
         doubled: true,
+        again: &[hook("fentry_nsfs_init_inode_again", Fentry("nsfs_init_inode"))],
         without: "namespaces being held open or bind-mounted; needs kprobes or BPF trampolines",
     },
     Fact {
@@ -288,6 +305,7 @@ pub const FACTS: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_nsfs_evict", Kprobe("nsfs_evict"))]),
         ],
         doubled: true,
+        again: &[],
         without: "the release of held namespaces; needs kprobes or BPF trampolines",
     },
 ];

@@ -14,6 +14,8 @@ pub struct Offer {
     pub functions: HashSet<String>,
     /// BTF tracepoints.
     pub tracepoints: HashSet<String>,
+    /// Tasks can be preempted inside the kernel, and so inside a program.
+    pub preemptible: bool,
     /// Why a way of attaching cannot be used at all, by [`Attach::kind`].
     pub unusable: HashMap<&'static str, String>,
     /// Hooks that the kernel refused when they were tried, and what it said.
@@ -89,6 +91,20 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
         for (hook, own) in candidate.hooks.iter().zip(objections) {
             let rejected = verdict.as_ref().map(|because| own.unwrap_or_else(|| because.clone()));
             uses.push(HookUse { kind: hook.attach.kind(), target: hook.attach.target().to_owned(), rejected });
+        }
+    }
+    if offer.preemptible {
+        for &copy in fact.again {
+            let place = |h: &&Hook| h.attach.target() == copy.attach.target();
+            let alone = chosen.iter().filter(place).all(|h| h.attach == copy.attach);
+            if chosen.iter().any(|h| place(&h)) && alone && offer.objection(copy).is_none() {
+                chosen.push(copy);
+                uses.push(HookUse {
+                    kind: copy.attach.kind(),
+                    target: format!("{} (second copy)", copy.attach.target()),
+                    rejected: None,
+                });
+            }
         }
     }
     let report = FactReport { fact: fact.name, meaning: fact.meaning, coverage, hooks: uses, invisible };

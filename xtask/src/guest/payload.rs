@@ -99,8 +99,9 @@ impl Payload {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Puts an executable on the guest's `PATH`, at `/payload/bin/<name>`.
+    /// Puts an executable on the guest's `PATH`, at `/payload/bin/<name>`; a later one replaces an earlier one.
     pub fn program(&mut self, name: &str, path: &Path) {
+        self.programs.retain(|(known, _)| known != name);
         self.programs.push((name.to_owned(), path.to_owned()));
     }
 

@@ -90,8 +90,19 @@ impl Runs<'_> {
 #[derive(Debug)]
 struct Framed {
     by_mode: Vec<(String, Tally, f64)>,
-    /// Of the executable that is running: its mode's place in `by_mode`, its results, its start.
-    running: Option<(usize, Option<Tally>, Instant)>,
+    running: Option<Running>,
+}
+
+/// The executable that is running.
+#[derive(Debug)]
+struct Running {
+    /// Its mode's place in `by_mode`.
+    place: usize,
+    /// Test by test, for the case that the summary never comes.
+    so_far: Tally,
+    /// What libtest counted at the end.
+    summary: Option<Tally>,
+    start: Instant,
 }
 
 impl Framed {
@@ -103,23 +114,26 @@ impl Framed {
         if let Some(rest) = line.strip_prefix("guest-suite: begin ") {
             let mode = rest.split(' ').next().unwrap_or_default();
             let place = self.by_mode.iter().position(|(known, ..)| known == mode);
-            self.running = place.map(|place| (place, None, Instant::now()));
+            self.running =
+                place.map(|place| Running { place, so_far: Tally::default(), summary: None, start: Instant::now() });
         } else if let Some(rest) = line.strip_prefix("guest-suite: end ") {
             self.finish(rest.ends_with(" 0"));
-        } else if let (Some((_, results, _)), Some(tally)) = (&mut self.running, Tally::of_line(line)) {
-            *results.get_or_insert_default() += tally;
+        } else if let Some(running) = &mut self.running {
+            running.summary = running.summary.or(Tally::of_line(line));
+            running.so_far += Tally::of_test(line).unwrap_or_default();
         }
     }
 
     fn finish(&mut self, clean: bool) {
-        let Some((place, results, start)) = self.running.take() else { return };
-        let mut tally = results.unwrap_or_default();
-        if !clean && tally.failed == 0 || results.is_none() {
+        let Some(running) = self.running.take() else { return };
+        let mut tally = running.summary.unwrap_or(running.so_far);
+        if running.summary.is_none() || !clean && tally.failed == 0 {
             // It crashed, or it ended without a word.
             tally += Tally::FAILURE;
         }
-        self.by_mode[place].1 += tally;
-        self.by_mode[place].2 += start.elapsed().as_secs_f64();
+        let (_, total, seconds) = &mut self.by_mode[running.place];
+        *total += tally;
+        *seconds += running.start.elapsed().as_secs_f64();
     }
 
     /// The guest ended: whatever was still running has failed, and modes that never ran have too.
@@ -127,7 +141,8 @@ impl Framed {
         self.finish(false);
         for (mode, tally, _) in &mut self.by_mode {
             if *tally == Tally::default() {
-                step::note(format_args!("no results in mode {mode}: {}", machine::meaning(status)));
+                let why = if status == 0 { "no test ran".to_owned() } else { machine::meaning(status) };
+                step::note(format_args!("mode {mode}: {why}"));
                 *tally += Tally::FAILURE;
             }
         }
@@ -163,7 +178,8 @@ mod tests {
     fn a_crash_and_a_dead_guest_are_failures() {
         let crashed = ["guest-suite: begin kprobe life", "guest-suite: end kprobe life 139"];
         assert_eq!(fed(&crashed, 0), [Tally::FAILURE, Tally::FAILURE]);
-        let dead = ["guest-suite: begin kprobe life", "test result: ok. 3 passed; 0 failed; 0 ignored"];
-        assert_eq!(fed(&dead, 125)[0], Tally { passed: 3, failed: 1, skipped: 0 });
+        let dead =
+            ["guest-suite: begin kprobe life", "test a ... ok", "test b ... FAILED", "test c ... ok", "test d ..."];
+        assert_eq!(fed(&dead, 125)[0], Tally { passed: 2, failed: 2, skipped: 0 });
     }
 }

@@ -103,13 +103,12 @@ fn build(native: bool) -> Result<Built> {
         let found = built.iter().find(|built| built.kind == "bin" && built.name == name && !built.is_test);
         found.map(|built| built.path.clone())
     };
+    let integration = |built: &&Executable| built.kind == "test" && built.package == "nstrace-tests";
+    let mut suites: Vec<_> = built.iter().filter(integration).cloned().collect();
+    suites.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Built {
         nstrace: binary("nstrace").ok_or_else(|| anyhow!("cargo reported no nstrace binary"))?,
         actor: binary("actor"),
-        suites: built
-            .iter()
-            .filter(|built| built.kind == "test" && built.package == "nstrace-tests")
-            .cloned()
-            .collect(),
+        suites,
     })
 }

@@ -30,6 +30,18 @@ impl Tally {
         Some(tally)
     }
 
+    /// Of one test's line, `test a::b ... ok`; `None` for any other line.
+    pub fn of_test(line: &str) -> Option<Self> {
+        let (_name, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+        let outcome = outcome.split([' ', ',']).next().unwrap_or_default();
+        match outcome {
+            "ok" => Some(Self { passed: 1, ..Self::default() }),
+            "FAILED" => Some(Self::FAILURE),
+            "ignored" => Some(Self { skipped: 1, ..Self::default() }),
+            _ => None,
+        }
+    }
+
     /// One thing failed that is no test: an executable that crashed, a guest that died.
     pub const FAILURE: Self = Self { passed: 0, failed: 1, skipped: 0 };
 }
