@@ -171,6 +171,25 @@ fn a_thread_that_differs_from_its_leader() {
 }
 
 #[test]
+fn an_interface_cannot_hide_by_its_name() {
+    if !is_root() {
+        return;
+    }
+    // The kernel takes any bytes but '/', ':' and spaces.
+    let script = "import subprocess, sys; \
+                  [subprocess.run([b'ip', b'link', b'add', n, b'type', b'bridge'], check=True) for n in (b'a\\xffb', b'\\x1b[31m')]; \
+                  print('ready', flush=True); sys.stdin.read()";
+    let subject = Subject::start(&["unshare", "-n", "python3", "-c", script]);
+    let target = format!("/proc/{}/ns/net", subject.pid());
+    let document = document(&["show", "-J", &target], "show");
+    let links = document["namespace"]["inside"]["net"]["links"].as_array().expect("links");
+    let names: Vec<&Value> = links.iter().map(|link| &link["name"]).filter(|name| *name != "lo").collect();
+    assert!(names.contains(&&json!("a?b")) && names.contains(&&json!("\u{1b}[31m")), "{names:?}");
+    let text = nstrace(&["show", "--color=never", &target]).stdout;
+    assert!(!text.contains(&0x1b), "nothing of the name reaches a terminal");
+}
+
+#[test]
 fn pid_and_inode_of_its_pidfd() {
     let pid = rustix::process::getpid();
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("own pidfd");
