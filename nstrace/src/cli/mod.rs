@@ -5,9 +5,11 @@ mod doctor;
 pub mod exit;
 mod flags;
 mod ls;
+mod map;
 pub mod output;
 mod schema;
 pub mod selection;
+mod show;
 pub mod shutdown;
 pub mod stream;
 mod watch;
@@ -38,6 +40,8 @@ enum Verb {
     Watch(watch::Args),
     Ls(ls::Args),
     Why(why::Args),
+    Show(show::Args),
+    Map(map::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -50,6 +54,8 @@ pub fn main() -> ExitCode {
             Verb::Watch(args) => watch::run(&args, &mut out),
             Verb::Ls(args) => ls::run(&args, &mut out),
             Verb::Why(args) => why::run(&args, &mut out),
+            Verb::Map(args) => map::run(&args, &mut out),
+            Verb::Show(args) => show::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },

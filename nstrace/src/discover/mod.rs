@@ -32,6 +32,7 @@ pub use holders::{Holder, HolderScan, MountPlace};
 pub use listed_mounts::listed_mounts;
 pub use read::{Missed, ReadError};
 pub use task_files::Placement;
+pub(crate) use task_files::parse_ns_link;
 pub use tasks::{ScannedTask, TaskScan};
 
 /// A mounted proc(5), or a tree that looks like one.

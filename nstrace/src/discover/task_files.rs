@@ -99,7 +99,8 @@ pub struct Placement {
 }
 
 impl Placement {
-    pub(super) fn parse(text: &[u8]) -> Self {
+    /// The content of one `cgroup` file.
+    pub fn parse(text: &[u8]) -> Self {
         let mut v2 = None;
         let mut v1: Vec<(bool, String)> = Vec::new();
         for line in text.split(|&b| b == b'\n') {
@@ -136,7 +137,7 @@ impl Placement {
 }
 
 /// `net:[4026531833]`, the text of a link below `/proc/PID/ns` or of a file on nsfs.
-pub(super) fn parse_ns_link(link: &[u8]) -> Option<(NsType, u32)> {
+pub(crate) fn parse_ns_link(link: &[u8]) -> Option<(NsType, u32)> {
     let text = std::str::from_utf8(link).ok()?;
     let (name, number) = text.strip_suffix(']')?.split_once(":[")?;
     let inum = decimal(number.as_bytes()).and_then(|n| u32::try_from(n).ok())?;

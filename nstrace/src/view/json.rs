@@ -44,7 +44,7 @@ impl Formatter for Safely {
 
 /// A 64-bit number that JavaScript readers get right: a JSON number as far as a double holds every integer (2^53 - 1),
 /// beyond that a string of decimal digits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Safe(pub u64);
 
 impl Serialize for Safe {
