@@ -33,8 +33,10 @@ impl Runs<'_> {
         let rows = thread::scope(|scope| {
             let worker = || -> Result<Vec<(Kernel, Framed)>> {
                 let mut done = Vec::new();
-                while let Some(kernel) = queue.lock().map_err(|_poisoned| anyhow!("a guest's thread panicked"))?.next()
-                {
+                loop {
+                    // In a statement of its own: the lock must not be held while the guest runs.
+                    let next = queue.lock().map_err(|_poisoned| anyhow!("a guest's thread panicked"))?.next();
+                    let Some(kernel) = next else { break };
                     done.push((kernel, self.one(kernel, built)?));
                 }
                 Ok(done)
