@@ -17,7 +17,7 @@ use crate::{
     line::Line,
     matching::judge,
     program::{self, note, patience, settle},
-    watch::Watch,
+    watch::{Watch, without_loss},
 };
 
 /// Live tests of one executable run one after the other: each has a watch of its own.
@@ -79,7 +79,7 @@ pub fn check(names: &[&str]) {
     if !program::live() {
         return;
     }
-    if let Err(error) = watched(names) {
+    if let Err(error) = without_loss(&format!("{names:?}"), || watched(names)) {
         panic!("{names:?}: {error:#}");
     }
 }
@@ -108,6 +108,7 @@ fn watched(names: &[&str]) -> anyhow::Result<()> {
     watch.wait_for(deadline, |lines| judge(&book, lines, facts).missing.is_empty());
     let matched = start.elapsed();
     let ended = watch.stop()?;
+    ended.check()?;
     keep(&names.join("-"), &deeds, &ended.lines)?;
     let verdict = judge(&book, &ended.lines, facts);
     for why in &book.skipped {
@@ -127,5 +128,5 @@ fn watched(names: &[&str]) -> anyhow::Result<()> {
     if !verdict.is_good() {
         bail!("nstrace and the kernel do not agree\n{verdict}");
     }
-    ended.check()
+    Ok(())
 }

@@ -9,7 +9,7 @@ use nstrace_tests::{
     live::{facts, one_at_a_time},
     nsfs::own_namespaces,
     program::{self, in_guest, note, settle},
-    watch::Watch,
+    watch::{Watch, without_loss},
 };
 
 #[test]
@@ -52,7 +52,7 @@ fn check(runtime: Runtime) {
         note(&format!("{runtime:?} not tested: {why}"));
         return;
     }
-    if let Err(error) = live(runtime) {
+    if let Err(error) = without_loss(runtime.name(), || live(runtime)) {
         panic!("{runtime:?}: {error:#}");
     }
 }
@@ -105,6 +105,7 @@ fn live(runtime: Runtime) -> anyhow::Result<()> {
         all.push(seen);
     }
     let ended = watch.stop()?;
+    ended.check()?;
     let faults: Vec<String> = all.iter().flat_map(|seen| faults(seen, &ended.lines, ends_seen)).collect();
     if !faults.is_empty() {
         let about = |l: &&Line| {
@@ -119,7 +120,7 @@ fn live(runtime: Runtime) -> anyhow::Result<()> {
             lines[..most].join("\n")
         );
     }
-    ended.check()
+    Ok(())
 }
 
 fn faults(seen: &Seen, lines: &[Line], ends_seen: bool) -> Vec<String> {
