@@ -175,7 +175,7 @@ pub struct Lost {
 /// # Errors
 /// Those of `run`; the last [`Lost`] when every run lost something.
 pub fn without_loss(name: &str, run: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    const ATTEMPTS: u32 = 4;
+    const ATTEMPTS: u32 = 8;
     for attempt in 1.. {
         match run() {
             Err(error) if error.is::<Lost>() && attempt < ATTEMPTS => {
