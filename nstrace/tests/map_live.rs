@@ -127,6 +127,7 @@ fn listening_sockets_of_another_namespace() {
 }
 
 #[test]
+#[ignore = "failed once in fourteen runs with a row missing from `map mnt`: to be found out with issue 3"]
 fn mounts_propagation_overmounts_and_namespaces_without_a_process() {
     if !is_root() {
         return;
