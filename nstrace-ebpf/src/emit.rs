@@ -33,6 +33,9 @@ pub(crate) use debug;
 /// Reserves a record and writes its header. None: the ring is full, and the loss is counted.
 #[inline(always)]
 pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {
+    // Before the place in the ring is taken: every record in an earlier place then has a time at which it was not taken
+    // yet, so that the reader, who gives each record at least the time of those before it, never puts it after the fact.
+    let boot_ns = now();
     let entry = EVENTS.reserve::<T>(0);
     // Numbered after the reservation, so that an interrupting program rarely gets a number out of ring order; a failed
     // reservation takes a number too, so that the reader sees the gap.
@@ -42,7 +45,7 @@ pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {
         return None;
     };
     // SAFETY: every record starts with a `Header`, and the entry is as large as `T`.
-    unsafe { write_header(entry.as_mut_ptr().cast(), kind, by, seq) };
+    unsafe { write_header(entry.as_mut_ptr().cast(), boot_ns, kind, by, seq) };
     Some(entry)
 }
 
@@ -51,15 +54,22 @@ pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {
 /// # Safety
 /// `to` points to writable memory of at least the size of a `Header`.
 #[inline(always)]
-pub unsafe fn write_header(to: *mut Header, kind: u16, by: u16, seq: u64) {
-    // SAFETY: `to` is writable as the caller promises; the helpers have no preconditions.
+pub unsafe fn write_header(to: *mut Header, boot_ns: u64, kind: u16, by: u16, seq: u64) {
+    // SAFETY: `to` is writable as the caller promises; the helper has no preconditions.
     unsafe {
         (*to).seq = seq;
-        (*to).boot_ns = bpf_ktime_get_boot_ns();
+        (*to).boot_ns = boot_ns;
         (*to).kind = kind;
         (*to).hook = by;
         (*to).cpu = bpf_get_smp_processor_id();
     }
+}
+
+/// Nanoseconds since boot, suspends included (CLOCK_BOOTTIME).
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use nstrace_common::{
 
 use crate::{
     config::{initial, offset},
-    emit::write_header,
+    emit::{now, write_header},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::write_namespace,
     slots::{for_each_nsproxy_slot, inum, write_task_slots},
@@ -49,7 +49,7 @@ pub fn iter_task(ctx: *mut TaskIteration) -> i32 {
     let Some(to) = TASK_OUT.get_ptr_mut(0) else { return 0 };
     // SAFETY: the scratch slot of this CPU; an iterator is not re-entered on it.
     unsafe {
-        write_header((&raw mut (*to).header).cast(), kind::TASK, hook::ITER_TASK, 0);
+        write_header((&raw mut (*to).header).cast(), now(), kind::TASK, hook::ITER_TASK, 0);
         write_task(&raw mut (*to).task, task);
         write_task_slots(&raw mut (*to).slots, task);
         bpf_seq_write(seq, to.cast_const().cast(), size_of::<TaskState>() as u32);
@@ -78,7 +78,7 @@ fn describe<const T: usize>(seq: *mut seq_file, ns: Kptr) {
     let Some(to) = NAMESPACE_OUT.get_ptr_mut(0) else { return };
     // SAFETY: as in `iter_task`.
     unsafe {
-        write_header((&raw mut (*to).header).cast(), kind::NAMESPACE, hook::ITER_TASK, 0);
+        write_header((&raw mut (*to).header).cast(), now(), kind::NAMESPACE, hook::ITER_TASK, 0);
         write_namespace::<T>(to, ns);
         bpf_seq_write(seq, to.cast_const().cast(), size_of::<Namespace>() as u32);
     }

@@ -4,9 +4,11 @@ use crate::event::Stamp;
 
 /// Makes the stamps of a stream never decrease.
 ///
-/// A program takes its place in the ring and the time in two steps, and on preemptible kernels another one may run in
+/// A program reads the time and then takes its place in the ring, and on preemptible kernels another one may run in
 /// between, so a record can be older than the one before it by as long as the scheduler likes (milliseconds were seen on
-/// 7.3). What happened first came first into the ring; the model compares times only to tell a snapshot from records.
+/// 7.3). It is told at the time of that earlier record, which lies between its own reading and its own place: the fact
+/// is never put after the return of the call that made it. The order of the ring is the order of the stream; the model
+/// compares times only to tell a snapshot from records.
 #[derive(Debug, Default)]
 pub struct Order {
     latest: u64,
