@@ -16,6 +16,7 @@ pub mod selection;
 mod show;
 pub mod shutdown;
 pub mod stream;
+mod verify;
 mod watch;
 mod why;
 
@@ -48,6 +49,7 @@ enum Verb {
     Map(map::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Verify(verify::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
             Verb::Show(args) => show::run(&args, &mut out),
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
+            Verb::Verify(args) => verify::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, limits::Limit
 
 use super::{
     chain::Hash,
-    document::Session,
+    document::{Cut, Session},
     entry::{DataError, Entry, Kind, MAX_DATA, Span},
     schema,
 };
@@ -119,6 +119,36 @@ impl Recording {
             Some(Ok(entry)) => Ok(Some(entry)),
             Some(Err((id, what))) => Err(self.damaged(id, what)),
         }
+    }
+
+    /// The newest cut, if entries were dropped.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn last_cut(&self) -> Result<Option<Cut>, ReadError> {
+        let id = || {
+            let sql = "SELECT max(id) FROM entry WHERE kind = 'cut'";
+            self.database.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))
+        };
+        let Some(id) = id().map_err(|error| self.failure(error))? else { return Ok(None) };
+        let Some((entry, _)) = self.entry(id)? else { return Ok(None) };
+        let cut = serde_json::from_slice(&self.raw(&entry)?);
+        cut.map(Some).map_err(|error| self.damaged(id, error.to_string()))
+    }
+
+    /// Hands every entry and its hash to `take`, in order, until it fails or the entries end.
+    ///
+    /// # Errors
+    /// Those of `take`, and when a row cannot be read.
+    pub fn each<E: From<ReadError>>(&self, mut take: impl FnMut(Entry, Hash) -> Result<(), E>) -> Result<(), E> {
+        let sql = format!("SELECT {COLUMNS} FROM entry ORDER BY id");
+        let mut statement = self.database.prepare(&sql).map_err(|error| self.failure(error))?;
+        let mut rows = statement.query([]).map_err(|error| self.failure(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.failure(error))? {
+            let (entry, hash) = row_entry(row).map_err(|(id, what)| self.damaged(id, what))?;
+            take(entry, hash)?;
+        }
+        Ok(())
     }
 
     /// The id of the entry to start reading at so that no fact from this UTC time on is missed: a keyframe, or the first one.
@@ -258,6 +288,8 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
         uri.push_str("?immutable=1");
     }
     let database = Connection::open_with_flags(uri, flags)?;
+    // A copy that was cut off is read up to there; without this SQLite would refuse all of it.
+    database.pragma_update(None, "writable_schema", true)?;
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_DATA)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
