@@ -30,7 +30,7 @@ impl IteratorObject {
         let mut object = Object::parse(bytes).context("cannot read the eBPF object")?;
         object.patch_map_data(globals).context("cannot fill in the eBPF object")?;
         // What 5.10 knows: functions, global ones, sections. Newer kinds of types are replaced, as nothing here needs them.
-        let features = BtfFeatures::new(true, true, true, true, false, false, false, false);
+        let features = BtfFeatures::new(true, true, true, false, false, false, false, false);
         let btf = object.fixup_and_sanitize_btf(&features).context("cannot prepare the eBPF object's BTF")?;
         let btf = match btf.map(|btf| btf.to_bytes()) {
             Some(bytes) => Some(bpf_calls::load_btf(&bytes).context("cannot load the eBPF object's BTF")?),
