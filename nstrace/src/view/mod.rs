@@ -19,6 +19,7 @@ mod show_task;
 pub mod text;
 pub mod time;
 pub mod why;
+pub mod why_json;
 
 use crate::model::Change;
 

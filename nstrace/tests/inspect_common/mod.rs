@@ -41,7 +41,8 @@ impl Subject {
         line.trim().to_owned()
     }
 
-    #[expect(dead_code, reason = "not every test file talks back")]
+    #[expect(clippy::allow_attributes, reason = "not every test file talks back")]
+    #[allow(dead_code)]
     pub fn say(&mut self, line: &str) {
         writeln!(self._stdin, "{line}").expect("the program reads");
     }
