@@ -71,7 +71,7 @@ impl<'c> Why<'c> {
 
     /// The thread behind a descriptor, as far as it was seen.
     pub(super) fn thread(self, at: Descriptor) -> Option<&'c Task> {
-        self.census.tasks.iter().find(|task| task.tid == at.tid && task.tgid == at.pid)
+        self.census.threads(at.pid).iter().find(|task| task.tid == at.tid)
     }
 }
 
@@ -93,6 +93,14 @@ pub(super) fn family_name(family: u16) -> &'static str {
     }
 }
 
+/// `1 nsproxy`, `4 namespaces below`; structures of the kernel have no plural.
+fn counted(n: u32, what: &str) -> String {
+    match what.strip_prefix("namespace") {
+        Some(rest) if n != 1 => format!("{n} namespaces{rest}"),
+        _ => format!("{n} {what}"),
+    }
+}
+
 /// The text for people, its last newline included. `command` looks a task's command up.
 pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
     let ns = why.ns();
@@ -111,10 +119,15 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
     }
     match (ns.refs, ns.unexplained()) {
         (Some(refs), Some(rest)) => {
-            let lines: Vec<String> = ns.accounts.lines().iter().map(|(what, n)| format!("{n} {what}")).collect();
+            let lines: Vec<String> = ns.accounts.lines().iter().map(|&(what, n)| counted(n, what)).collect();
             let known = if lines.is_empty() { "nothing known".to_owned() } else { lines.join(", ") };
-            let rest = if rest == 0 { "all explained".to_owned() } else { format!("unexplained: {rest} references") };
-            say(format_args!("  {refs} references: {known}; {rest}"));
+            let s = |n: u32| if n == 1 { "" } else { "s" };
+            let rest = if rest == 0 {
+                "all explained".to_owned()
+            } else {
+                format!("unexplained: {rest} reference{}", s(rest))
+            };
+            say(format_args!("  {refs} reference{}: {known}; {rest}", s(refs)));
         }
         (Some(_), None) => {}
         (None, _) => say(format_args!("  the kernel's reference count cannot be read")),
@@ -227,21 +240,45 @@ fn fates(devices: &[Device], at: NsIndex, why: &Why<'_>) -> Option<String> {
 
 /// What has to happen, as a clause.
 fn conditions(end: &Teardown) -> String {
+    /// More of a kind are counted only.
+    const MOST: usize = 24;
+    let list = |mut words: Vec<String>| {
+        if words.len() > MOST {
+            let rest = words.split_off(MOST).len();
+            words.push(format!("{rest} more"));
+        }
+        words.join(", ")
+    };
+    let numbers = |numbers: &[u32]| list(numbers.iter().map(u32::to_string).collect());
     let mut parts = Vec::new();
-    let numbers = |pids: &[u32]| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     match &end.exit[..] {
         [] => {}
         [one] => parts.push(format!("process {one} exits")),
         all => parts.push(format!("processes {} exit", numbers(all))),
     }
-    parts.extend(end.close.iter().map(|at| format!("fd {} of {} closes", at.fd, at.pid)));
-    parts.extend(end.unmount.iter().map(|mount| {
+    for table in end.close.chunk_by(|a, b| (a.pid, a.tid) == (b.pid, b.tid)) {
+        let at = table[0];
+        let thread = if at.tid == at.pid { String::new() } else { format!(" thread {}", at.tid) };
+        let fds: Vec<u32> = table.iter().map(|at| at.fd).collect();
+        parts.push(match &fds[..] {
+            [fd] => format!("fd {fd} of {}{thread} closes", at.pid),
+            all => format!("fds {} of {}{thread} close", numbers(all), at.pid),
+        });
+    }
+    let mounts = end.unmount.iter().map(|mount| {
         let path = mount.path.as_deref().map_or("a mount".to_owned(), |path| escaped(path.as_bytes()).to_string());
         let inside = mount.mnt_ns.map(|inum| format!(" in mnt:[{inum}]")).unwrap_or_default();
-        format!("{path}{inside} is unmounted")
-    }));
-    if end.unexplained > 0 {
-        parts.push(format!("{} references that nobody could be named for are dropped", end.unexplained));
+        format!("{path}{inside}")
+    });
+    match mounts.collect::<Vec<_>>() {
+        none if none.is_empty() => {}
+        one if one.len() == 1 => parts.push(format!("{} is unmounted", list(one))),
+        all => parts.push(format!("{} are unmounted", list(all))),
+    }
+    match end.unexplained {
+        0 => {}
+        1 => parts.push("a reference that nobody could be named for is dropped".to_owned()),
+        n => parts.push(format!("{n} references that nobody could be named for are dropped")),
     }
     if parts.is_empty() { "what holds it, which was not found, is gone".to_owned() } else { parts.join(" and ") }
 }

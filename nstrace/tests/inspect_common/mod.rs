@@ -52,6 +52,8 @@ impl Subject {
     }
 
     /// Its only child.
+    #[expect(clippy::allow_attributes, reason = "not every test file has subjects with children")]
+    #[allow(dead_code)]
     pub fn child_pid(&self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         std::fs::read_to_string(path).expect("children").trim().parse().expect("one child")

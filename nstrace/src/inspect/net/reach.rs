@@ -73,6 +73,20 @@ impl<'c> Reach<'c> {
         }
     }
 
+    /// The number by which the namespace that `numbers` was opened in knows the one at `at`. None: it has none. Unreadable: no
+    /// way leads to it.
+    pub fn number(&self, numbers: &Numbers, at: NsIndex) -> Seen<Option<u32>> {
+        let number = match self.census.namespace(at).first {
+            Some(first) => numbers.of_process(self.census.task(first).tid),
+            None => match self.way(at) {
+                Some(file) => numbers.of_file(&file),
+                None => return Seen::Unreadable(Errno::ACCESS),
+            },
+        };
+        let unsigned = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+        number.map_or_else(|error| Seen::Unreadable(errno(&error)), |number| Seen::Is(unsigned(number)))
+    }
+
     /// Inode number of the namespace that the visited one knows by `nsid`: the reader's own is asked about first.
     fn known_by(&self, numbers: &Numbers, nsid: i32, own: Option<&std::path::Path>) -> Option<u32> {
         let census = self.census;
@@ -80,12 +94,9 @@ impl<'c> Reach<'c> {
             |at: &NsIndex| own.is_some_and(|own| own.as_os_str() == census.namespace(*at).name.to_string().as_str());
         let of_net = || census.indices().filter(|at| census.namespace(*at).name.ns_type == NsType::Net);
         let is_it = |at: &NsIndex| {
-            let ns = census.namespace(*at);
-            let number = match ns.first {
-                Some(first) => numbers.of_process(census.task(first).tid).ok().flatten(),
-                None => self.way(*at).and_then(|file| numbers.of_file(&file).ok().flatten()),
-            };
-            number == Some(nsid)
+            self.number(numbers, *at)
+                .known()
+                .is_some_and(|number| number.is_some() && *number == u32::try_from(nsid).ok())
         };
         let found = of_net().filter(is_own).find(is_it).or_else(|| of_net().filter(|at| !is_own(at)).find(is_it));
         found.map(|at| census.namespace(at).name.inum)
