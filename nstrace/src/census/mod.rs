@@ -128,6 +128,7 @@ impl Namespace {
 pub struct Census {
     /// By type in the order of [`NsType::ALL`], then by inode number.
     pub namespaces: Vec<Namespace>,
+    /// Threads of a process together, its leader first; processes ascending.
     pub tasks: Vec<Task>,
     /// Id of this boot; empty when it cannot be read.
     pub boot_id: String,
@@ -142,6 +143,13 @@ impl Census {
 
     pub fn task(&self, index: TaskIndex) -> &Task {
         &self.tasks[index.0]
+    }
+
+    /// The threads of a process that were seen, its leader first.
+    pub fn threads(&self, tgid: u32) -> &[Task] {
+        let from = self.tasks.partition_point(|task| task.tgid < tgid);
+        let threads = self.tasks.get(from..).unwrap_or_default();
+        threads.get(..threads.partition_point(|task| task.tgid == tgid)).unwrap_or_default()
     }
 
     pub fn indices(&self) -> impl Iterator<Item = NsIndex> + use<> {

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, one exit code per outcome.
 
+mod census_containers;
 mod census_source;
 mod chosen;
 mod doctor;

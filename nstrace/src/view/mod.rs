@@ -9,7 +9,10 @@ pub mod errno;
 pub mod escape;
 pub mod json;
 pub mod ls;
+pub mod ls_columns;
+pub mod ls_json;
 pub mod ls_table;
+pub mod ls_tree;
 pub mod map;
 pub mod map_net;
 pub mod schema;
@@ -20,6 +23,7 @@ pub mod text;
 pub mod time;
 pub mod verify;
 pub mod why;
+pub mod why_json;
 
 use crate::model::Change;
 
