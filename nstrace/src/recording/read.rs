@@ -162,7 +162,11 @@ impl Recording {
         };
         let later = id("SELECT min(id) FROM entry WHERE kind = 'facts' AND utc_last >= ?1", utc_ns)?;
         let later = later.unwrap_or(i64::MAX);
-        Ok(id("SELECT max(id) FROM entry WHERE kind = 'keyframe' AND id <= ?1", later)?.unwrap_or(1))
+        let before = id("SELECT max(id) FROM entry WHERE kind = 'keyframe' AND id < ?1", later)?;
+        match before {
+            Some(keyframe) => Ok(keyframe),
+            None => Ok(id("SELECT min(id) FROM entry WHERE id > ?1", 0)?.unwrap_or(1)),
+        }
     }
 
     /// The first time (UTC, nanoseconds) of the facts and the last one.

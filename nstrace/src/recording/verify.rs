@@ -61,6 +61,8 @@ pub enum Fault {
     /// It is shorter than it says: a copy that was not finished, not the work of somebody who knew what he did.
     #[error("torn: the file is cut off at {length} of {expected} bytes; whole up to entry {last} ({facts} facts)")]
     Torn { length: u64, expected: u64, last: i64, facts: u64 },
+    #[error("not sealed: no entry has a seal of key {key}")]
+    Unsealed { key: String },
     #[error("changed: entry {id}{}: {what}", facts(*.first_fact))]
     Entry { id: i64, first_fact: Option<u64>, what: String },
     #[error("damaged: whole up to entry {last} ({facts} facts), and then: {error}")]
@@ -228,7 +230,7 @@ impl<'a> Check<'a> {
         if let Some(key) = self.key
             && self.seals.is_empty()
         {
-            return Err(self.fault(self.last, &format!("nothing up to it was sealed with key {}", key.id())));
+            return Err(Fault::Unsealed { key: key.id() });
         }
         Ok(Whole {
             session: self.recording.session().clone(),
