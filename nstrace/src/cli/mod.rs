@@ -8,6 +8,7 @@ pub mod exit;
 mod flags;
 mod ls;
 mod map;
+mod moment;
 pub mod output;
 mod record;
 mod recorder;
