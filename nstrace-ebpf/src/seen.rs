@@ -267,6 +267,7 @@ pub extern "C" fn census_next(visit: u64, first: u32) -> u32 {
     record.pid_level = load_u32(ns, offset!(pid_namespace_level));
     record.user_level = load_u32(ns, offset!(user_namespace_level));
     record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
-    record.reserved = 0;
+    let segments = census!(ipc_namespace_shm_in_use);
+    record.segments = if segments == ABSENT { u32::MAX } else { load_u32(ns, segments) };
     1
 }
