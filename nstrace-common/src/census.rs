@@ -148,7 +148,8 @@ pub struct Namespace {
     pub user_level: u32,
     /// `user_namespace.owner`, a uid in the initial user namespace; means nothing of another type.
     pub owner_uid: u32,
-    pub reserved: u32,
+    /// Shared memory segments of an ipc namespace (`ids[IPC_SHM_IDS].in_use`), `u32::MAX` unknown; means nothing of another type.
+    pub segments: u32,
 }
 const _: () = assert!(size_of::<Namespace>() == 80);
 
@@ -296,4 +297,6 @@ layout! {
     task_mm,
     shm_file_data_id,
     shm_file_data_ns,
+    /// `ipc_namespace.ids[IPC_SHM_IDS].in_use`.
+    ipc_namespace_shm_in_use,
 }

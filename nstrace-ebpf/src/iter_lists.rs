@@ -71,9 +71,9 @@ fn step(visit: Visit, entry: u64, at: &mut Place) {
     let common = if of_nets { (base as u64 + u64::from(offset!(ns_common[NET]))) as Kptr } else { base };
     if load_u32(common, offset!(ns_common_inum)) >= LOWEST {
         if of_nets {
-            describe(visit, base, NET as u32);
+            describe(visit.number, base, NET as u32);
         } else {
-            describe_later(visit, base);
+            describe_later(visit.number, base);
         }
     }
     let next = load_u64(node as Kptr, 0);

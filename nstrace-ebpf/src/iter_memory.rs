@@ -55,7 +55,7 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
     let ns = load_ptr(data, census!(shm_file_data_ns));
     let record = File {
         head: head::<File>(kind::FILE),
-        ns: describe(visit, ns, IPC as u32),
+        ns: describe(visit.number, ns, IPC as u32),
         object: file as u64,
         ucounts: 0,
         tid: load_u32(task, offset!(task_pid)),

@@ -90,10 +90,10 @@ fn key_of_common(common: Kptr) -> u64 {
     if inum == 0 { 0 } else { common as u64 ^ u64::from(inum) << 32 }
 }
 
-/// Lets the namespace of an `ns_common` be described by [`describe_waiting`]; returns its key.
+/// Lets the namespace of an `ns_common` be described by [`describe_waiting`] of this visit; returns its key.
 #[inline(always)]
-pub fn describe_later(visit: Visit, common: Kptr) -> u64 {
-    census_describe(visit.number, common as u64, UNKNOWN)
+pub fn describe_later(visit: u64, common: Kptr) -> u64 {
+    census_describe(visit, common as u64, UNKNOWN)
 }
 
 /// In place of a type: what waits is an `ns_common`.
@@ -148,8 +148,8 @@ fn is_new(key: u64, visit: u64) -> bool {
 
 /// Lets `ns`, a structure of type `t`, be described by [`describe_waiting`] unless it is described already; returns its key.
 #[inline(always)]
-pub fn describe(visit: Visit, ns: Kptr, t: u32) -> u64 {
-    census_describe(visit.number, ns as u64, t)
+pub fn describe(visit: u64, ns: Kptr, t: u32) -> u64 {
+    census_describe(visit, ns as u64, t)
 }
 
 /// As [`describe`], in numbers, as a global function wants it. In visit 0 nothing is described.
@@ -267,6 +267,7 @@ pub extern "C" fn census_next(visit: u64, first: u32) -> u32 {
     record.pid_level = load_u32(ns, offset!(pid_namespace_level));
     record.user_level = load_u32(ns, offset!(user_namespace_level));
     record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
-    record.reserved = 0;
+    let segments = census!(ipc_namespace_shm_in_use);
+    record.segments = if segments == ABSENT { u32::MAX } else { load_u32(ns, segments) };
     1
 }

@@ -27,6 +27,8 @@ pub struct NamespaceFact {
     pub level: Option<u32>,
     pub owner_uid: Option<u32>,
     pub refs: Option<u32>,
+    /// System V shared memory segments of an ipc namespace; None: unknown, or another type.
+    pub segments: Option<u32>,
 }
 
 /// A thread, with the addresses of what holds references for it (0 = unknown).
@@ -136,6 +138,18 @@ impl Builder {
     pub fn initial_keys(&self) -> Vec<(NsType, Key, u32)> {
         let initial = self.facts.iter().filter(|fact| self.initial.contains(&fact.name.inum));
         initial.map(|fact| (fact.name.ns_type, fact.key, fact.name.inum)).collect()
+    }
+
+    /// No ipc namespace known so far has a shared memory segment, also not one that is marked for removal.
+    pub fn has_no_segments(&self) -> bool {
+        let mut of_ipc = self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Ipc);
+        of_ipc.all(|fact| fact.segments == Some(0))
+    }
+
+    /// Process and thread of the members of the mount namespace with this key.
+    pub fn members_of_mounts(&self, key: Key) -> impl Iterator<Item = (u32, u32)> {
+        let of_key = self.tasks.iter().filter(move |task| task.slots[NsType::Mnt.index()] == key);
+        of_key.map(|task| (task.tgid, task.tid))
     }
 
     /// Key and name of every mount namespace known so far.

@@ -94,15 +94,18 @@ fn holders(
     };
     let walked = match kernel {
         Ok(iterators) => {
-            if let Err(error) = from_kernel::memory(iterators, builder) {
-                missing.push(format!("attached shared memory: {error:#}"));
-            }
-            if let Err(error) = from_kernel::lists(iterators, builder) {
+            let lists = from_kernel::lists(iterators, builder);
+            // With every namespace known, it is known as well whether any has shared memory.
+            let all_known = lists.is_ok() && iterators.has_all_lists();
+            if let Err(error) = lists {
                 missing.push(format!("namespaces that no visible holder leads to: {error:#}"));
             }
-            // Tables only add paths to what the walk finds, so one that is refused hides nothing.
-            let (mut places, _) = mounts::places(proc).context("cannot read /proc")?;
-            from_kernel::mounts(iterators, builder, &detached, &mut places).map_err(|error| format!("{error:#}"))
+            if !(all_known && builder.has_no_segments())
+                && let Err(error) = from_kernel::memory(iterators, builder)
+            {
+                missing.push(format!("attached shared memory: {error:#}"));
+            }
+            from_kernel::mounts(iterators, proc, builder, &detached).map_err(|error| format!("{error:#}"))
         }
         Err(reason) => Err(reason.clone()),
     };

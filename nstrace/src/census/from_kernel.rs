@@ -8,7 +8,7 @@ use super::{
     holder::MountHolder,
 };
 use crate::{
-    discover::{MountPlace, listed_mounts},
+    discover::{MountPlace, Proc, listed_mounts},
     event::Comm,
     kernel::census_iterators::{CensusIterators, MountTree, Record, records},
     ns::{NsName, NsType},
@@ -88,18 +88,19 @@ pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> a
 /// and of trees that only a descriptor keeps. Returns the number of trees that changed meanwhile.
 pub(super) fn mounts(
     iterators: &mut CensusIterators,
+    proc: &Proc,
     builder: &mut Builder,
     detached: &[(u64, Descriptor)],
-    places: &mut Places,
 ) -> anyhow::Result<u32> {
+    let mut places = Places::default();
     let mut walked = HashSet::new();
     let mut torn = 0;
     let mut trees: Vec<MountTree> = detached.iter().map(|&(tree, _)| MountTree(tree)).collect();
     loop {
-        let names: HashMap<MountTree, NsName> = builder
+        let names: HashMap<MountTree, (u64, NsName)> = builder
             .mount_namespaces()
             .into_iter()
-            .map(|(key, name)| (iterators.tree_of(key, name.inum), name))
+            .map(|(key, name)| (iterators.tree_of(key, name.inum), (key, name)))
             .collect();
         trees.extend(names.keys());
         trees.retain(|&tree| walked.insert(tree));
@@ -110,13 +111,19 @@ pub(super) fn mounts(
         torn += some_torn;
         let mut found = Vec::new();
         add(&bytes, builder, &mut Leads::default(), &mut found);
-        for name in found.iter().filter_map(|record| names.get(&MountTree(record.mnt_ns))) {
-            places.learn(*name);
+        let mut wanted: HashMap<MountTree, HashSet<u64>> = HashMap::new();
+        for record in &found {
+            wanted.entry(MountTree(record.mnt_ns)).or_default().insert(record.id.into());
+        }
+        for (tree, ids) in &wanted {
+            if let Some((key, name)) = names.get(tree) {
+                places.learn(proc, *name, builder.members_of_mounts(*key), ids);
+            }
         }
         for record in found {
             let by: Vec<Descriptor> =
                 detached.iter().filter(|(tree, _)| *tree == record.mnt_ns).map(|&(_, at)| at).collect();
-            let at = places.of(&record, names.get(&MountTree(record.mnt_ns)).map(|name| name.inum));
+            let at = places.of(&record, names.get(&MountTree(record.mnt_ns)).map(|(_, name)| name.inum));
             mount(&record, &by, at, builder);
         }
         trees.clear();
@@ -147,23 +154,24 @@ fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut
 
 /// Where mounts are, as far as mount tables tell.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+struct Places {
     by_id: HashMap<u32, MountHolder>,
     /// Inode numbers of the mount namespaces whose tables were read.
     read: HashSet<u32>,
 }
 
 impl Places {
-    pub fn new(mounts: impl IntoIterator<Item = (u32, MountHolder)>) -> Self {
-        let by_id: HashMap<u32, MountHolder> = mounts.into_iter().collect();
-        let read = by_id.values().filter_map(|place| place.mnt_ns).collect();
-        Self { by_id, read }
-    }
-
-    /// Reads the table of a mount namespace that no process is in, where the kernel lets it be listed.
-    fn learn(&mut self, name: NsName) {
-        let Some(id) = name.id.filter(|_| self.read.insert(name.inum)) else { return };
-        for MountPlace { id, mnt_ns, path, hidden } in listed_mounts(id, name.inum) {
+    /// Looks up where these mounts of a mount namespace are: in the tables of its members, or, when no process is in it,
+    /// in the kernel's list where there is one. Tables only add paths to what is known, so one that is refused hides nothing.
+    fn learn(&mut self, proc: &Proc, name: NsName, members: impl Iterator<Item = (u32, u32)>, wanted: &HashSet<u64>) {
+        if !self.read.insert(name.inum) {
+            return;
+        }
+        let mut places = proc.mount_places_of(name.inum, members, wanted).unwrap_or_default();
+        if let Some(id) = name.id.filter(|_| places.is_empty()) {
+            places = listed_mounts(id, name.inum);
+        }
+        for MountPlace { id, mnt_ns, path, hidden } in places {
             if let Ok(id) = u32::try_from(id) {
                 self.by_id.insert(id, MountHolder { mnt_ns: Some(mnt_ns), path: Some(path), hidden });
             }
@@ -205,6 +213,7 @@ impl Builder {
             level,
             owner_uid: (ns_type == NsType::User).then_some(record.owner_uid),
             refs: Some(record.refs).filter(|&refs| refs != u32::MAX),
+            segments: Some(record.segments).filter(|&segments| ns_type == NsType::Ipc && segments != u32::MAX),
         });
     }
 }

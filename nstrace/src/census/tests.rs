@@ -18,7 +18,17 @@ const PID: u64 = 2;
 fn namespace(key: u64, ns_type: NsType, owner: u64, parent: u64, refs: u32) -> NamespaceFact {
     let inum = 4_026_532_000 + u32::try_from(key).expect("small");
     let name = NsName { ns_type, inum, id: Some(key + 100) };
-    NamespaceFact { key, name, owner, parent, ucounts: 0, level: None, owner_uid: None, refs: Some(refs) }
+    NamespaceFact {
+        key,
+        name,
+        owner,
+        parent,
+        ucounts: 0,
+        level: None,
+        owner_uid: None,
+        refs: Some(refs),
+        segments: None,
+    }
 }
 
 /// A thread in the initial user and pid namespaces, and in `slots` beside.
