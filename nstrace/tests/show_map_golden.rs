@@ -11,7 +11,7 @@ use std::{
 use insta::assert_snapshot;
 use nstrace::{
     discover::Proc,
-    engine::{Engines, Named},
+    engine::{Engines, Named, ports::Port},
     event::Via,
     inspect::{
         Places,
@@ -60,6 +60,16 @@ fn web() -> Named {
         name: Some("web\x1b[1m".to_owned()),
         image: Some("nginx:1.27".to_owned()),
         pid: Some(200),
+        ports: vec![
+            Port {
+                protocol: "tcp".to_owned(),
+                host: "0.0.0.0".to_owned(),
+                host_port: 8080,
+                container_port: 80,
+                count: 1,
+            },
+            Port { protocol: "u\x1bdp".to_owned(), host: "::".to_owned(), host_port: 53, container_port: 53, count: 2 },
+        ],
         ..Named::default()
     }
 }
