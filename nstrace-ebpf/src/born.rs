@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use nstrace_common::{
     record::{Fork, Transition, hook, kind},
-    slots::{CLONE_NEW_ANY, Slots},
+    slots::CLONE_NEW_ANY,
 };
 
 use crate::{
@@ -15,13 +15,10 @@ use crate::{
     emit::{debug, reserve},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
-    slots::{all_initial, write_task_slots},
-    syscall::{CLONE3, write_call},
+    slots::{all_initial, empty_slots, write_task_slots},
+    syscall::write_call,
     task::{current, is_self, write_task},
 };
-
-/// Flags of fork(2) and of clone(2) hold the exit signal in the bits where clone3(2) has `CLONE_NEWTIME`.
-const CSIGNAL: u64 = 0xff;
 
 /// `task_newtask(task, clone_flags)`: the child is complete and about to be visible; `current` is its creator.
 #[btf_tracepoint(function = "task_newtask")]
@@ -60,18 +57,13 @@ fn born(child: Kptr, flags: u64) {
     // SAFETY: the entry is as large as `Fork`.
     unsafe {
         write_call(&raw mut (*to).call, creator, 0);
-        // The kernel's own copy of the flags; without the exit signal where that shares the low bits.
-        (*to).call.flags = if (*to).call.nr == CLONE3 { flags } else { flags & !CSIGNAL };
+        // The kernel's own copy: without the exit signal, which clone(2) passes in the bits that hold `CLONE_NEWTIME`.
+        (*to).call.flags = flags;
         write_task(&raw mut (*to).creator, creator);
         write_task(&raw mut (*to).child, child);
         write_task_slots(&raw mut (*to).slots, child);
     }
     entry.submit(0);
-}
-
-#[inline(always)]
-pub fn empty_slots() -> Slots {
-    Slots { id: [0; 10], inum: [0; 10] }
 }
 
 /// `copy_namespaces(flags, tsk)` with its result: namespaces made for a child that nobody can see yet.
@@ -120,7 +112,7 @@ fn copied(flags: u64, child: Kptr, ret: i32) {
     // SAFETY: the entry is as large as `Transition`.
     unsafe {
         write_call(&raw mut (*to).call, creator, ret);
-        (*to).call.flags = if (*to).call.nr == CLONE3 { flags } else { flags & !CSIGNAL };
+        (*to).call.flags = flags;
         write_task(&raw mut (*to).task, creator);
         write_task_slots(&raw mut (*to).before, creator);
         write_task_slots(&raw mut (*to).after, if ret < 0 { creator } else { child });

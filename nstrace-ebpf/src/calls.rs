@@ -16,16 +16,16 @@ use nstrace_common::{
 };
 
 use crate::{
-    born::empty_slots,
     config::offset,
     emit::reserve,
     kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
-    slots::write_task_slots,
-    syscall::{CLONE3, write_call},
+    slots::{empty_slots, write_task_slots},
+    syscall::write_call,
     task::{current, is_self, write_task},
 };
 
+/// Low byte of the flags of clone(2): the exit signal, in the bits where clone3(2) has `CLONE_NEWTIME`.
 const CSIGNAL: u64 = 0xff;
 
 /// `ksys_unshare(unshare_flags)` returned.
@@ -115,7 +115,7 @@ fn clone_failed(ret: i32, flags: u64) {
     // SAFETY: the entry is as large as `Return`.
     unsafe {
         write_call(&raw mut (*to).call, task, ret);
-        (*to).call.flags = if (*to).call.nr == CLONE3 { flags } else { flags & !CSIGNAL };
+        (*to).call.flags = flags;
         write_task(&raw mut (*to).task, task);
     }
     entry.submit(0);

@@ -7,12 +7,11 @@ use aya_ebpf::{
 use nstrace_common::record::{Transition, hook, kind};
 
 use crate::{
-    born::empty_slots,
     config::offset,
     emit::reserve,
     kernel_memory::{Kptr, load_ptr},
     namespace::describe_user,
-    slots::{write_slots, write_task_slots},
+    slots::{empty_slots, write_slots, write_task_slots},
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -56,7 +55,7 @@ fn committed(new: Kptr) {
     unsafe {
         write_call(&raw mut (*to).call, task, 0);
         write_task(&raw mut (*to).task, task);
-        write_task_slots(&raw mut (*to).before, task);
+        (*to).before = before;
         write_slots(&raw mut (*to).after, task, nsproxy, new);
     }
     entry.submit(0);

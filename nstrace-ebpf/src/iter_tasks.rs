@@ -93,12 +93,12 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
         name.write_unaligned(load_u64(task, comm));
         name.add(1).write_unaligned(load_u64(task, comm + 8));
     }
-    // What a thread shares with its leader was described with the leader.
+    // What a thread shares with its leader was described with the leader: visit 0.
     let leader = load_ptr(task, census!(task_group_leader));
     let shares = leader != task && load_ptr(leader, offset!(task_nsproxy)) == nsproxy;
+    let describer = Visit { number: if shares { 0 } else { visit.number }, ..visit };
     for_each_nsproxy_slot!(|SLOT, T, member| {
-        let ns = load_ptr(nsproxy, member);
-        record.slots[SLOT] = if shares { key(ns, T as u32) } else { describe(visit, ns, T as u32) };
+        record.slots[SLOT] = describe(describer, load_ptr(nsproxy, member), T as u32);
     });
     let user = load_ptr(real_cred, offset!(cred_user_ns));
     record.slots[USER] = describe(visit, user, USER as u32);

@@ -43,6 +43,12 @@ macro_rules! for_each_nsproxy_slot {
 }
 pub(crate) use for_each_nsproxy_slot;
 
+/// Slots of which nothing is known.
+#[inline(always)]
+pub fn empty_slots() -> Slots {
+    Slots { id: [0; SLOTS], inum: [0; SLOTS] }
+}
+
 /// Writes all ten slots: those of `nsproxy`, the user namespace of `cred`, and the pid namespace `task` lives in.
 ///
 /// # Safety

@@ -11,7 +11,7 @@ use crate::{
     emit::{debug, reserve},
     kernel_memory::{Kptr, load_ptr},
     namespace::describe_changed,
-    slots::{write_slots, write_task_slots},
+    slots::{empty_slots, write_slots, write_task_slots},
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -44,7 +44,7 @@ fn switched(task: Kptr, new: Kptr) {
     if new as u64 == 0 || task as u64 != running as u64 || is_self() {
         return;
     }
-    let mut before = crate::born::empty_slots();
+    let mut before = empty_slots();
     // SAFETY: `before` is writable.
     unsafe { write_task_slots(&raw mut before, running) };
     describe_changed(new, &before, hook::SWITCH_TASK_NAMESPACES);
@@ -55,7 +55,7 @@ fn switched(task: Kptr, new: Kptr) {
     unsafe {
         write_call(&raw mut (*to).call, running, 0);
         write_task(&raw mut (*to).task, running);
-        write_task_slots(&raw mut (*to).before, running);
+        (*to).before = before;
         write_slots(&raw mut (*to).after, running, new, cred);
     }
     entry.submit(0);

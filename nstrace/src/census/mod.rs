@@ -113,7 +113,13 @@ impl Namespace {
 
     /// The kinds of its holders, each once, in the order of [`HolderKind::ALL`]; `other` when only the count tells of one.
     pub fn kept_by(&self) -> Vec<HolderKind> {
-        let mut kinds: Vec<HolderKind> = self.holders.iter().map(Holder::kind).collect();
+        let mut kinds: Vec<HolderKind> = Vec::new();
+        for holder in &self.holders {
+            // Neighbours are mostly of one kind.
+            if kinds.last() != Some(&holder.kind()) {
+                kinds.push(holder.kind());
+            }
+        }
         kinds.sort_unstable();
         kinds.dedup();
         kinds

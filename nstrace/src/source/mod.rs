@@ -1,14 +1,20 @@
 //! Where events come from: the live kernel or a recording. Nothing right of here knows which.
 
 mod endings;
+pub mod fact;
 mod live;
 mod losses;
+pub mod numbers;
 mod order;
+mod paced;
 mod places;
+mod replay;
 
 use std::time::Duration;
 
 pub use live::{Live, doctor};
+pub use paced::Paced;
+pub use replay::Replay;
 
 use crate::{event::Stamped, ns::NsName};
 

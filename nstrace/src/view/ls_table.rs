@@ -1,7 +1,5 @@
 //! A table whose columns are as wide as their widest cell; the last one is not padded.
 
-use std::fmt::Write as _;
-
 /// Text of a cell, escaped.
 #[derive(Clone, Debug)]
 pub struct Cell(pub String);
@@ -47,8 +45,15 @@ impl Table {
         for (n, ((cell, &width), (_, right))) in cells.zip(widths).zip(&self.columns).enumerate() {
             let gap = if n == last { "" } else { " " };
             let pad = if n == last && !right { 0 } else { width };
-            // Writing into memory cannot fail.
-            let _ = if *right { write!(out, "{cell:>pad$}{gap}") } else { write!(out, "{cell:<pad$}{gap}") };
+            let blanks = std::iter::repeat_n(' ', pad.saturating_sub(cell.chars().count()));
+            if *right {
+                out.extend(blanks);
+                out.push_str(cell);
+            } else {
+                out.push_str(cell);
+                out.extend(blanks);
+            }
+            out.push_str(gap);
         }
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');

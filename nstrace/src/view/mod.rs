@@ -21,6 +21,7 @@ pub mod show;
 mod show_task;
 pub mod text;
 pub mod time;
+pub mod verify;
 pub mod why;
 pub mod why_json;
 
