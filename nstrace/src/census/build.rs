@@ -187,7 +187,13 @@ impl Builder {
                 }
             })
             .collect();
-        let tasks: Vec<Task> = self.tasks.iter().map(|fact| task(fact, &index)).collect();
+        let mut nsproxies: HashMap<u64, u32> = HashMap::new();
+        let mut nsproxy = |address: u64| {
+            let next = u32::try_from(nsproxies.len()).ok()?;
+            (address != 0).then(|| *nsproxies.entry(address).or_insert(next))
+        };
+        let tasks: Vec<Task> =
+            self.tasks.iter().map(|fact| Task { nsproxy: nsproxy(fact.nsproxy), ..task(fact, &index) }).collect();
         members(&mut namespaces, &tasks);
         references(&mut namespaces, &tasks, &self.tasks);
         structure(&mut namespaces);
@@ -264,6 +270,7 @@ fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {
         dead: fact.dead,
         kernel_thread: fact.kernel_thread,
         cgroup: fact.cgroup,
+        nsproxy: None,
         slots: fact.slots.map(index),
     }
 }

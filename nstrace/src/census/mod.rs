@@ -51,6 +51,9 @@ pub struct Task {
     pub kernel_thread: bool,
     /// Id of its cgroup2 cgroup, 0 unknown.
     pub cgroup: u64,
+    /// Which `struct nsproxy` it refers to: a number of this census, the same for all that share one. None: it has none any
+    /// more, or the kernel's objects were not read.
+    pub nsproxy: Option<u32>,
     /// The namespace in each slot, indexed as [`Slot::ALL`].
     pub slots: [Option<NsIndex>; Slot::ALL.len()],
 }
