@@ -221,7 +221,7 @@ impl Writer {
 
     /// Whether it is time for a [`Writer::keyframe`].
     pub fn wants_keyframe(&self) -> bool {
-        self.since_keyframe >= self.keyframe || (self.since_keyframe > 0 && self.keep.wants_keyframe())
+        self.since_keyframe >= self.keyframe || (self.since_keyframe > 0 && self.keep.wants_keyframe(self.now_boot()))
     }
 
     /// Keeps the state after the facts so far, and drops what is too old or too much before it.
