@@ -1,12 +1,16 @@
 //! The command line: one file per verb, one exit code per outcome.
 
 mod census_source;
+mod chosen;
 mod doctor;
 pub mod exit;
 mod flags;
 mod ls;
 mod map;
 pub mod output;
+mod record;
+mod recorder;
+mod replay;
 mod schema;
 pub mod selection;
 mod show;
@@ -42,6 +46,8 @@ enum Verb {
     Why(why::Args),
     Show(show::Args),
     Map(map::Args),
+    Record(record::Args),
+    Replay(replay::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -56,6 +62,8 @@ pub fn main() -> ExitCode {
             Verb::Why(args) => why::run(&args, &mut out),
             Verb::Map(args) => map::run(&args, &mut out),
             Verb::Show(args) => show::run(&args, &mut out),
+            Verb::Record(args) => record::run(&args, &mut out),
+            Verb::Replay(args) => replay::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },
@@ -110,6 +118,11 @@ fn show_or_refuse(error: &clap::Error, out: &mut Stdout) -> Result<Outcome, Fail
 fn say(message: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "nstrace: {message}");
+}
+
+/// A path as messages name it.
+fn shown(path: &std::path::Path) -> String {
+    escaped(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).to_string()
 }
 
 /// Messages may carry names from anywhere, and verifier logs of many lines.
