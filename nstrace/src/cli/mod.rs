@@ -4,9 +4,11 @@ mod census_source;
 mod chosen;
 mod doctor;
 pub mod exit;
+mod export;
 mod flags;
 mod ls;
 mod map;
+mod moment;
 pub mod output;
 mod record;
 mod recorder;
@@ -48,6 +50,7 @@ enum Verb {
     Map(map::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
             Verb::Show(args) => show::run(&args, &mut out),
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
+            Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },
