@@ -10,6 +10,7 @@ mod ls;
 mod map;
 mod moment;
 pub mod output;
+mod query;
 mod record;
 mod recorder;
 mod replay;
@@ -50,6 +51,7 @@ enum Verb {
     Map(map::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Query(query::Args),
     Export(export::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
             Verb::Show(args) => show::run(&args, &mut out),
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
+            Verb::Query(args) => query::run(&args, &mut out),
             Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),

@@ -16,5 +16,6 @@ pub mod schema;
 mod write;
 
 pub use keep::Keep;
+pub(crate) use read::uri;
 pub use read::{ReadError, Recording};
 pub use write::{Options, WriteError, Writer};

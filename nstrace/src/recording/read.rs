@@ -246,18 +246,7 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     use rusqlite::config::DbConfig;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let mut uri = "file:".to_owned();
-    for &byte in std::os::unix::ffi::OsStrExt::as_bytes(std::path::absolute(path).unwrap_or_default().as_os_str()) {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    if immutable {
-        uri.push_str("?immutable=1");
-    }
-    let database = Connection::open_with_flags(uri, flags)?;
+    let database = Connection::open_with_flags(uri(path, immutable), flags)?;
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_DATA)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -266,4 +255,18 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     // Only now the file is read.
     database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
     Ok(database)
+}
+
+/// SQLite's name of a file, for reading; `immutable`: nobody writes to it.
+pub(crate) fn uri(path: &Path, immutable: bool) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in std::os::unix::ffi::OsStrExt::as_bytes(std::path::absolute(path).unwrap_or_default().as_os_str()) {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str(if immutable { "?immutable=1" } else { "?mode=ro" });
+    uri
 }

@@ -18,6 +18,7 @@ pub mod map_net;
 pub mod ocsf;
 pub mod origin;
 mod own_fields;
+pub mod rows;
 pub mod schema;
 pub mod sections;
 mod sentence;
