@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::tz::TimeZone;
+
 use super::{
     chosen::{self, Chosen},
     exit::{Failure, Outcome},
@@ -13,7 +15,6 @@ use super::{
 };
 use crate::{
     container,
-    model::World,
     recording::{Recording, document::Session},
     source::Replay,
     view::{View, origin::Origin},
@@ -78,16 +79,19 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         .on_signals()
         .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
-    selection.since = args.since.map(|moment| moment.utc_in(&recording)).transpose()?;
-    selection.until = args.until.map(|moment| moment.utc_in(&recording)).transpose()?;
+    let zone = TimeZone::system();
+    let utc = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.utc_in(&recording, &zone)).transpose();
+    selection.since = utc(&args.since).map_err(anyhow::Error::from)?;
+    selection.until = utc(&args.until).map_err(anyhow::Error::from)?;
     let view = match args.format {
         Format::Jsonl => View::Json,
         Format::Ecs => View::Ecs(origin(recording.session())),
         Format::Ocsf => View::Ocsf(origin(recording.session())),
         Format::Csv => View::Csv,
     };
-    let mut source = Replay::new(recording);
-    let mut world = World::new(container::from_cgroup_path);
+    let (source, mut world) =
+        Replay::start(recording, selection.since, container::from_cgroup_path).map_err(anyhow::Error::from)?;
+    let mut source = source.until(selection.until);
     let heading = !args.noheadings;
     let result = run_stream(&mut source, &mut world, &selection, &view, heading, Limits::default(), &shutdown, out);
     shutdown.finish();

@@ -19,6 +19,7 @@ pub mod selection;
 mod show;
 pub mod shutdown;
 pub mod stream;
+mod verify;
 mod watch;
 mod why;
 
@@ -51,6 +52,7 @@ enum Verb {
     Map(map::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Verify(verify::Args),
     Query(query::Args),
     Export(export::Args),
     Doctor(doctor::Args),
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
             Verb::Show(args) => show::run(&args, &mut out),
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
+            Verb::Verify(args) => verify::run(&args, &mut out),
             Verb::Query(args) => query::run(&args, &mut out),
             Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),

@@ -1,170 +1,156 @@
-//! A point in time on the command line, as `--since`, `--until`, `--at` and `FILE@TIME` take it.
+//! A moment of a recording, as people write it: a date, a time of day, a distance from its start or its end.
 
 use std::str::FromStr;
 
-use jiff::{SpanRelativeTo, Timestamp, civil::DateTime, tz::TimeZone};
-use rusqlite::OptionalExtension as _;
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
-use crate::recording::Recording;
+use crate::recording::{ReadError, Recording};
 
-/// For the help of the flags that take one.
+/// For the end of a long help: all ways to write one.
 pub(super) const SYNTAX: &str = "\
-A TIME is one of
-  2026-11-21T20:35:12Z  a date and time with its zone (RFC 3339); without one, in local time
-  -5m                   so long before the end of the recording
-  +10s                  so long after its start
-  @86400.5              seconds since boot";
+A TIME is one of:
+  2026-11-21T20:35:12Z   with its zone (RFC 3339)
+  '2026-11-21 20:35'     where you are
+  20:35:12               of the day on which the recording begins
+  +90s, +5m              after its start
+  -5m                    before its end
+  @86400.5               seconds since boot";
 
-/// A point in time; all but the first kind need a recording to mean something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Understood, not looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     /// UTC, nanoseconds since 1970.
-    Utc(i64),
-    /// Nanoseconds before the end of the recording.
-    BeforeEnd(i64),
-    /// Nanoseconds after its start.
-    AfterStart(i64),
-    /// Nanoseconds of CLOCK_BOOTTIME.
+    At(i64),
+    /// A date and time where the reader lives.
+    Local(civil::DateTime),
+    /// A time of the day on which the recording begins; before its start: of the next day.
+    OfDay(civil::Time),
+    AfterStart(SignedDuration),
+    BeforeEnd(SignedDuration),
+    /// CLOCK_BOOTTIME, nanoseconds.
     Boot(i64),
 }
 
-/// A text that is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "write a time like 2026-11-21T20:35:12Z, -5m (before the end), +10s (after the start) or @86400.5 (since boot)"
-)]
-pub(super) struct NoMoment;
+const REMEDY: &str = "write a time like 2026-11-21T20:35:12Z, '2026-11-21 20:35', 20:35:12.5, +90s (after the start), \
+                      -5m (before the end) or @86400.5 (since boot)";
 
 impl FromStr for Moment {
-    type Err = NoMoment;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, NoMoment> {
-        match text.as_bytes().first() {
-            Some(b'-') => Ok(Self::BeforeEnd(span(&text[1..])?)),
-            Some(b'+') => Ok(Self::AfterStart(span(&text[1..])?)),
-            Some(b'@') => Ok(Self::Boot(seconds(&text[1..])?)),
-            _ => {
-                let zoned = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::system()).ok();
-                let time = text.parse::<Timestamp>().ok().or_else(|| zoned().map(|time| time.timestamp()));
-                let ns = time.ok_or(NoMoment)?.as_nanosecond();
-                i64::try_from(ns).map(Self::Utc).map_err(|_| NoMoment)
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let distance = |text: &str| -> Result<SignedDuration, &'static str> {
+            let bare = text.parse::<u32>().map(|seconds| SignedDuration::from_secs(i64::from(seconds)));
+            bare.or_else(|_| text.parse()).ok().filter(|d: &SignedDuration| !d.is_negative()).ok_or(REMEDY)
+        };
+        if let Some(after) = text.strip_prefix('+') {
+            return distance(after).map(Self::AfterStart);
+        }
+        if let Some(before) = text.strip_prefix('-') {
+            return distance(before).map(Self::BeforeEnd);
+        }
+        if let Some(boot) = text.strip_prefix('@') {
+            return seconds(boot).map(Self::Boot).ok_or(REMEDY);
+        }
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self::At(nanoseconds(time)));
+        }
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Local(time));
+        }
+        text.parse().map(Self::OfDay).map_err(|_| REMEDY)
+    }
+}
+
+/// `86400`, `86400.5` in nanoseconds, as exact as it is written.
+fn seconds(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 9 {
+        return None;
+    }
+    let part: i64 = format!("{part:0<9}").parse().ok()?;
+    whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(part)
+}
+
+impl Moment {
+    /// UTC in nanoseconds, for this recording, in the reader's time zone.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn utc_in(&self, recording: &Recording, zone: &TimeZone) -> Result<i64, ReadError> {
+        match self {
+            Self::Boot(boot_ns) => recording.utc_at(*boot_ns),
+            _ => Ok(self.resolve(recording.span()?.unwrap_or_default(), zone)),
+        }
+    }
+
+    /// For a recording from `first` to `last`.
+    fn resolve(&self, (first, last): (i64, i64), zone: &TimeZone) -> i64 {
+        let whole = |d: &SignedDuration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+        match self {
+            Self::At(utc_ns) => *utc_ns,
+            Self::Local(time) => local(*time, zone),
+            Self::OfDay(time) => {
+                let start = Timestamp::from_nanosecond(i128::from(first)).unwrap_or_default();
+                let day = zone.to_datetime(start).date();
+                let at = local(day.to_datetime(*time), zone);
+                match day.tomorrow() {
+                    Ok(tomorrow) if at < first => local(tomorrow.to_datetime(*time), zone),
+                    _ => at,
+                }
             }
+            Self::AfterStart(distance) => first.saturating_add(whole(distance)),
+            Self::BeforeEnd(distance) => last.saturating_sub(whole(distance)),
+            // The recording's own clock knows better: `utc_in`.
+            Self::Boot(boot_ns) => first.saturating_add(*boot_ns),
         }
     }
 }
 
-/// `10s`, `1h30m`, `2d`; a bare number counts seconds.
-fn span(text: &str) -> Result<i64, NoMoment> {
-    if !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(NoMoment);
-    }
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return seconds(text);
-    }
-    let span: jiff::Span = text.parse().map_err(|_| NoMoment)?;
-    let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| NoMoment)?;
-    i64::try_from(span.as_nanos()).ok().filter(|&ns| ns >= 0).ok_or(NoMoment)
+fn local(time: civil::DateTime, zone: &TimeZone) -> i64 {
+    zone.to_timestamp(time).map_or(i64::MAX, nanoseconds)
 }
 
-/// `86400`, `86400.5`: as exact as it is written.
-fn seconds(text: &str) -> Result<i64, NoMoment> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    if !is_number(whole) || !is_number(part) || part.len() > 9 {
-        return Err(NoMoment);
-    }
-    let whole: i64 = whole.parse().map_err(|_| NoMoment)?;
-    let part: i64 = format!("{part:0<9}").parse().map_err(|_| NoMoment)?;
-    whole.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(part)).ok_or(NoMoment)
-}
-
-impl Moment {
-    /// As UTC in nanoseconds, by the clock of this recording.
-    ///
-    /// # Errors
-    /// When the recording cannot be read, or holds nothing that time could be counted from.
-    pub fn utc_in(self, recording: &Recording) -> anyhow::Result<i64> {
-        let span = || {
-            let file = super::shown(recording.path());
-            recording.span()?.ok_or_else(|| anyhow::anyhow!("{file} holds no event: give an absolute time"))
-        };
-        Ok(match self {
-            Self::Utc(ns) => ns,
-            Self::BeforeEnd(ns) => span()?.1.saturating_sub(ns),
-            Self::AfterStart(ns) => span()?.0.saturating_add(ns),
-            Self::Boot(ns) => {
-                // By the last block that begins before; each carries the clock that was in force.
-                let (boot, utc) = block_at(recording, ns)?.map_or_else(|| span().map(|(utc, _)| (ns, utc)), Ok)?;
-                utc.saturating_add(ns.saturating_sub(boot))
-            }
-        })
-    }
-}
-
-/// (CLOCK_BOOTTIME, UTC) of the begin of the last block that does not begin after `boot_ns`, else of the first one.
-fn block_at(recording: &Recording, boot_ns: i64) -> anyhow::Result<Option<(i64, i64)>> {
-    let row = |sql: &str, value: i64| {
-        let mut statement = recording.database().prepare(sql)?;
-        statement.query_row([value], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-    };
-    let select = "SELECT boot_first, utc_first FROM entry WHERE kind = 'facts' AND boot_first";
-    match row(&format!("{select} <= ?1 ORDER BY id DESC LIMIT 1"), boot_ns)? {
-        None => Ok(row(&format!("{select} > ?1 ORDER BY id LIMIT 1"), boot_ns)?),
-        some => Ok(some),
-    }
+fn nanoseconds(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(if time.as_nanosecond() < 0 { i64::MIN } else { i64::MAX })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn all_ways_to_write_one() {
-        const S: i64 = 1_000_000_000;
-        for (text, moment) in [
-            ("2026-11-21T20:35:12.5Z", Moment::Utc(1_795_293_312 * S + S / 2)),
-            ("2026-11-21T21:35:12+01:00", Moment::Utc(1_795_293_312 * S)),
-            ("-5m", Moment::BeforeEnd(300 * S)),
-            ("-0", Moment::BeforeEnd(0)),
-            ("-1.5", Moment::BeforeEnd(S + S / 2)),
-            ("+10s", Moment::AfterStart(10 * S)),
-            ("+1h30m", Moment::AfterStart(5400 * S)),
-            ("+2d", Moment::AfterStart(172_800 * S)),
-            ("+500ms", Moment::AfterStart(S / 2)),
-            ("@12", Moment::Boot(12 * S)),
-            ("@14592.277528480", Moment::Boot(14_592_277_528_480)),
-        ] {
-            assert_eq!(text.parse(), Ok(moment), "{text}");
-        }
-        let local: Moment = "2026-11-21 20:35:12".parse().expect("local time");
-        let Moment::Utc(ns) = local else { panic!("{local:?}") };
-        assert!((ns / S - 1_795_293_312).abs() <= 15 * 3600, "{local:?}");
+    const SECOND: i64 = 1_000_000_000;
+    /// 2026-11-21T20:00:00Z, for an hour and a half.
+    const SPAN: (i64, i64) = (1_795_291_200 * SECOND, 1_795_296_600 * SECOND);
+
+    fn resolved(text: &str) -> Option<i64> {
+        let moment: Moment = text.parse().ok()?;
+        Some((moment.resolve(SPAN, &TimeZone::fixed(jiff::tz::offset(1))) - SPAN.0) / SECOND)
     }
 
     #[test]
-    fn everything_else_is_refused() {
-        for text in [
-            "",
-            "-",
-            "+",
-            "@",
-            "now",
-            "--5m",
-            "-+5m",
-            "+-5m",
-            "@-1",
-            "@1.2.3",
-            "@1e9",
-            "@99999999999999",
-            "-5 parsecs",
-            "+1mo",
-            "@1.0123456789",
-            "2026-13-01T00:00:00Z",
-            "9999-01-01T00:00:00Z",
-            "é",
-            "-é",
+    fn moments() {
+        for (text, seconds) in [
+            ("2026-11-21T20:35:12Z", 2112),
+            ("2026-11-21T21:35:12+01:00", 2112),
+            ("2026-11-21 21:35", 2100),
+            ("2026-11-21T21:35:12", 2112),
+            ("21:35:12", 2112),
+            ("20:35:12", 2112 + 23 * 3600),
+            ("+90s", 90),
+            ("+90", 90),
+            ("+1m30s", 90),
+            ("-5m", 5100),
+            ("-0s", 5400),
         ] {
-            assert_eq!(text.parse::<Moment>(), Err(NoMoment), "{text}");
+            assert_eq!(resolved(text), Some(seconds), "{text}");
+        }
+        assert_eq!("@14592.277528480".parse(), Ok(Moment::Boot(14_592_277_528_480)));
+        for text in ["@", "@-1", "@1.2.3", "@1e9", "@99999999999999", "@1.0123456789", "@é"] {
+            assert!(text.parse::<Moment>().is_err(), "{text}");
+        }
+        for text in ["", "+", "-", "+-5s", "now", "25:00", "2026-13-01", "5 parsecs", "+99999999999999999999h"] {
+            assert_eq!(resolved(text), None, "{text}");
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     discover::clock,
     kernel,
     model::World,
-    recording::{Keep, Options, Writer, chain, document::Session, entry::Span},
+    recording::{Keep, Options, Writer, chain, document::Session, entry::Span, seal::SecretKey},
     source::Live,
     view::{View, columns::Column, text::TextView},
 };
@@ -71,6 +71,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "BYTES", value_parser = size)]
     max_size: Option<u64>,
 
+    /// Seal with this minisign secret key; 'nstrace verify --key' and minisign check it
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
+
     /// How to attach to the kernel
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
     attach: Attach,
@@ -92,6 +96,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         let why = "it exists, and a recording is never overwritten: choose another name or remove it";
         return Err(anyhow::anyhow!("cannot create the recording {path}: {why}").into());
     }
+    let sign = args.sign.as_deref().map(SecretKey::read).transpose().map_err(anyhow::Error::from)?;
     let shutdown = Shutdown::default();
     shutdown.on_signals().context("cannot handle signals: raise the limits of threads")?;
 
@@ -105,7 +110,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         say(&format!("not seen on this kernel: {}", super::one_line(&missing)));
     }
     let anchor = clock::Anchor::read();
-    let options = Options { keep: Keep::new(args.keep, args.max_size) };
+    let options = Options { keep: Keep::new(args.keep, args.max_size), sign, keyframe: None };
     let at = Span::moment(anchor.boot_ns, anchor.utc_ns);
     let writer = Writer::create(&args.output, &session(&live)?, at, options).map_err(anyhow::Error::from)?;
     let (mut source, mut world) = recorder(live, World::new(container::from_cgroup_path), writer);

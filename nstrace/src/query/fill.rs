@@ -7,7 +7,7 @@ use rusqlite::{Connection, Statement, params_from_iter, types::Value};
 use super::{QueryError, event_columns::EVENT_COLUMNS, guard::Read, lives::Lives, tables};
 use crate::{
     container,
-    model::{Change, What, World},
+    model::{Change, What},
     recording::Recording,
     source::{Replay, Source as _},
 };
@@ -22,10 +22,13 @@ pub(super) fn fill(
 ) -> Result<(), QueryError> {
     let failed = |error: rusqlite::Error| QueryError::running(&error);
     database.execute_batch("BEGIN").map_err(failed)?;
-    let mut events = read.table(&tables::EVENTS).then(|| Events::new(database, read, sql)).transpose().map_err(failed)?;
+    let mut events =
+        read.table(&tables::EVENTS).then(|| Events::new(database, read, sql)).transpose().map_err(failed)?;
     let mut lives = Lives::new(database, read).map_err(failed)?;
-    let mut source = Replay::new(recording);
-    let mut world = World::new(container::from_cgroup_path);
+    let start = recording.span()?.map_or(0, |(first, _)| first);
+    let (mut source, mut world) = Replay::start(recording, None, container::from_cgroup_path)?;
+    // What is left of a recording that drops what is old begins in the middle, and no line tells of what was there.
+    lives.start(&world, start).map_err(failed)?;
     let mut changes = Vec::new();
     let mut started = false;
     while let Some(batch) = source.next(Duration::ZERO)? {
@@ -43,9 +46,8 @@ pub(super) fn fill(
             // The lines of the snapshot name first members only.
             if !started && changes.iter().any(|change| matches!(change.what, What::Snapshot { .. })) {
                 started = true;
-                if let Some(last) = changes.last() {
-                    lives.members_at_start(&world, last).map_err(failed)?;
-                }
+                let now = changes.last().map_or(start, |change| change.utc_ns);
+                lives.start(&world, now).map_err(failed)?;
             }
             changes.clear();
         }

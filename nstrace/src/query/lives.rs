@@ -79,7 +79,7 @@ impl<'d> Lives<'d> {
             // Who let a namespace go last may be long gone when it is destroyed; a snapshot is nobody's deed.
             let deeds = u32::from(!matches!(change.what, What::Snapshot { .. }));
             if !matches!(change.what, What::Destroyed { .. }) {
-                tasks.seen(task, change.container.as_deref(), change, deeds)?;
+                tasks.seen(task, change.container.as_deref(), &now(change), deeds)?;
             }
         }
         if let Some(holders) = &mut self.holders {
@@ -91,11 +91,17 @@ impl<'d> Lives<'d> {
         Ok(())
     }
 
-    /// Who was there at the start, in namespaces other than the initial ones. `at` has the time of the start.
-    pub fn members_at_start(&mut self, world: &World, at: &Change) -> rusqlite::Result<()> {
+    /// Who and what was there at the start, `utc_ns`; members of namespaces other than the initial ones.
+    pub fn start(&mut self, world: &World, utc_ns: i64) -> rusqlite::Result<()> {
+        let now = || Value::Text(time::rfc3339(utc_ns));
+        if let Some(namespaces) = &mut self.namespaces {
+            for ns in world.namespaces() {
+                namespaces.seen(&NsSeen { key: ns.key(), name: ns.name(), initial: ns.is_initial() }, &now())?;
+            }
+        }
         for (task, spaces) in world.tasks() {
             if let Some(tasks) = &mut self.tasks {
-                tasks.seen(&task, None, at, 0)?;
+                tasks.seen(&task, None, &now(), 0)?;
             }
             let Some(memberships) = &mut self.memberships else { continue };
             for ns in spaces.into_iter().flatten().filter_map(|key| world.namespace(key)) {
@@ -138,10 +144,16 @@ struct Namespaces<'d> {
 }
 
 impl Namespaces<'_> {
+    fn seen(&mut self, ns: &NsSeen, now: &Value) -> rusqlite::Result<()> {
+        let NsSeen { key, name, initial } = ns;
+        self.seen.execute(params![number(key.0), name.ns_type.name(), name.inum, id(*name), initial, now])?;
+        Ok(())
+    }
+
     fn learn(&mut self, change: &Change) -> rusqlite::Result<()> {
-        let Some(NsSeen { key, name, initial }) = change.what.ns() else { return Ok(()) };
-        let key = number(key.0);
-        self.seen.execute(params![key, name.ns_type.name(), name.inum, id(*name), initial, now(change)])?;
+        let Some(ns) = change.what.ns() else { return Ok(()) };
+        self.seen(ns, &now(change))?;
+        let key = number(ns.key.0);
         let (task, container) = (change.task.as_ref(), change.container.as_deref());
         match change.what {
             What::Created { owner, parent, .. } => {
@@ -188,7 +200,7 @@ impl Tasks<'_> {
         &mut self,
         task: &TaskInfo,
         container: Option<&Container>,
-        at: &Change,
+        now: &Value,
         events: u32,
     ) -> rusqlite::Result<()> {
         let key = task.key;
@@ -209,7 +221,7 @@ impl Tasks<'_> {
             container.map(|container| container.runtime),
             container.map(|container| &container.id),
             container.and_then(|container| container.pod.as_ref()),
-            now(at),
+            now,
             events,
         ])?;
         Ok(())

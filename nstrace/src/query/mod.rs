@@ -106,7 +106,7 @@ impl Query {
     pub fn run<A: Answer>(&self, answer: &mut A) -> Result<(), A::Error> {
         let failed = |error| A::Error::from(QueryError::running(&error));
         let mut statement = self.database.prepare(&self.sql).map_err(failed)?;
-        answer.columns(statement.column_names().into_iter().map(str::to_owned).collect())?;
+        answer.columns(statement.column_names().map(str::to_owned).collect())?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             answer.row(row)?;

@@ -112,8 +112,9 @@ fn failure(error: impl Into<anyhow::Error>) -> Error {
 // SAFETY: the struct is `repr(C)` and begins with `sqlite3_vtab_cursor`.
 unsafe impl VTabCursor for Cursor<'_> {
     fn filter(&mut self, _idx_num: c_int, _idx_str: Option<&str>, _args: &Filters<'_>) -> rusqlite::Result<()> {
-        let source = Replay::new(Recording::open(self.file).map_err(failure)?);
-        let world = Box::new(World::new(container::from_cgroup_path));
+        let recording = Recording::open(self.file).map_err(failure)?;
+        let (source, world) = Replay::start(recording, None, container::from_cgroup_path).map_err(failure)?;
+        let world = Box::new(world);
         let scan = self.replay.insert(Scan { source, world, ahead: VecDeque::new() });
         scan.next().map_err(failure)
     }
@@ -129,7 +130,7 @@ unsafe impl VTabCursor for Cursor<'_> {
     fn column(&self, context: &mut Context, column: c_int) -> rusqlite::Result<()> {
         let column = usize::try_from(column).ok().and_then(|column| EVENT_COLUMNS.get(column));
         match self.change().zip(column) {
-            Some((change, column)) => context.set_result(&(column.value)(change)),
+            Some((change, column)) => context.set_result((column.value)(change)),
             None => Ok(()),
         }
     }

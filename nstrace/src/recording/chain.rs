@@ -41,7 +41,7 @@ pub fn hex(hash: &[u8]) -> String {
 /// The hash of 64 hexadecimal digits.
 pub fn from_hex(text: &str) -> Option<Hash> {
     let mut hash = START;
-    if text.len() != 2 * hash.len() || !text.is_ascii() {
+    if text.len() != 2 * hash.len() || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         return None;
     }
     for (i, byte) in hash.iter_mut().enumerate() {

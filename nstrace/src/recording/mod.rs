@@ -13,6 +13,8 @@ pub mod entry;
 mod keep;
 mod read;
 pub mod schema;
+pub mod seal;
+pub mod verify;
 mod write;
 
 pub use keep::Keep;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, limits::Limit
 
 use super::{
     chain::Hash,
-    document::Session,
+    document::{Cut, Session},
     entry::{DataError, Entry, Kind, MAX_DATA, Span},
     schema,
 };
@@ -121,6 +121,36 @@ impl Recording {
         }
     }
 
+    /// The newest cut, if entries were dropped.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn last_cut(&self) -> Result<Option<Cut>, ReadError> {
+        let id = || {
+            let sql = "SELECT max(id) FROM entry WHERE kind = 'cut'";
+            self.database.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))
+        };
+        let Some(id) = id().map_err(|error| self.failure(error))? else { return Ok(None) };
+        let Some((entry, _)) = self.entry(id)? else { return Ok(None) };
+        let cut = serde_json::from_slice(&self.raw(&entry)?);
+        cut.map(Some).map_err(|error| self.damaged(id, error.to_string()))
+    }
+
+    /// Hands every entry and its hash to `take`, in order, until it fails or the entries end.
+    ///
+    /// # Errors
+    /// Those of `take`, and when a row cannot be read.
+    pub fn each<E: From<ReadError>>(&self, mut take: impl FnMut(Entry, Hash) -> Result<(), E>) -> Result<(), E> {
+        let sql = format!("SELECT {COLUMNS} FROM entry ORDER BY id");
+        let mut statement = self.database.prepare(&sql).map_err(|error| self.failure(error))?;
+        let mut rows = statement.query([]).map_err(|error| self.failure(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.failure(error))? {
+            let (entry, hash) = row_entry(row).map_err(|(id, what)| self.damaged(id, what))?;
+            take(entry, hash)?;
+        }
+        Ok(())
+    }
+
     /// The id of the entry to start reading at so that no fact from this UTC time on is missed: a keyframe, or the first one.
     ///
     /// # Errors
@@ -132,7 +162,11 @@ impl Recording {
         };
         let later = id("SELECT min(id) FROM entry WHERE kind = 'facts' AND utc_last >= ?1", utc_ns)?;
         let later = later.unwrap_or(i64::MAX);
-        Ok(id("SELECT max(id) FROM entry WHERE kind = 'keyframe' AND id <= ?1", later)?.unwrap_or(1))
+        let before = id("SELECT max(id) FROM entry WHERE kind = 'keyframe' AND id < ?1", later)?;
+        match before {
+            Some(keyframe) => Ok(keyframe),
+            None => Ok(id("SELECT min(id) FROM entry WHERE id > ?1", 0)?.unwrap_or(1)),
+        }
     }
 
     /// The first time (UTC, nanoseconds) of the facts and the last one.
@@ -146,6 +180,26 @@ impl Recording {
             })
         };
         read().map_err(|error| self.failure(error))
+    }
+
+    /// The UTC time (nanoseconds) of a CLOCK_BOOTTIME, by the clock reading that was in force; 0 where nothing was recorded.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn utc_at(&self, boot_ns: i64) -> Result<i64, ReadError> {
+        const SELECT: &str = "SELECT boot_first, utc_first FROM entry WHERE kind = 'facts' AND boot_first";
+        let row = |condition: &str| -> Result<Option<(i64, i64)>, ReadError> {
+            let read = || {
+                let mut statement = self.database.prepare(&format!("{SELECT} {condition} LIMIT 1"))?;
+                statement.query_row([boot_ns], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            };
+            read().map_err(|error| self.failure(error))
+        };
+        let (boot, utc) = match row("<= ?1 ORDER BY id DESC")? {
+            None => row("> ?1 ORDER BY id")?.unwrap_or((boot_ns, 0)),
+            Some(before) => before,
+        };
+        Ok(utc.saturating_add(boot_ns.saturating_sub(boot)))
     }
 
     /// An error about one entry.
@@ -207,7 +261,7 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     std::fs::File::open(path).map_err(|error| ReadError::Open { path: shown(), error })?;
     let failure = |error| ReadError::Database { path: shown(), error };
     let database = match connect(path, false) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
+        Err(error) if wants_to_write(&error) => {
             // Readers of a write-ahead log want to write beside the file; without a log the file alone is enough.
             let mut log = path.as_os_str().to_owned();
             log.push("-wal");
@@ -243,12 +297,20 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     Ok(database)
 }
 
+/// Readers of a write-ahead log make an index of it beside the file.
+fn wants_to_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     use rusqlite::config::DbConfig;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let database = Connection::open_with_flags(uri(path, immutable), flags)?;
+    // A copy that was cut off is read up to there; without this (or with SQLITE_DBCONFIG_DEFENSIVE) SQLite would refuse
+    // all of it. Nothing can be written anyway.
+    database.pragma_update(None, "writable_schema", true)?;
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_DATA)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     database.pragma_update(None, "cell_size_check", true)?;
     database.busy_timeout(std::time::Duration::from_secs(5))?;

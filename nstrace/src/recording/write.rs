@@ -13,10 +13,11 @@ use serde::Serialize;
 use super::{
     block,
     chain::{self, Hash},
-    document::{self, End, Session},
+    document::{self, End, Seal, Session},
     entry::{Entry, Kind, Span},
     keep::Keep,
     schema,
+    seal::SecretKey,
 };
 use crate::{
     event::{Event, Stamp, Stamped},
@@ -27,13 +28,19 @@ use crate::{
 const DELAY: Duration = Duration::from_secs(1);
 /// Facts between two keyframes: a reader that starts in the middle applies so many at most.
 const KEYFRAME_FACTS: u64 = 200_000;
+/// Time between two seals of what has come since.
+const SEALING: Duration = Duration::from_secs(60);
 /// Pages that may wait in the write-ahead log.
 const WAL_PAGES: u32 = 1000;
 
 /// How to record.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Options {
     pub keep: Keep,
+    /// Seals the recording with this key now and then, and at its end.
+    pub sign: Option<SecretKey>,
+    /// Facts between two keyframes; None: as many as a reader applies in less than a second.
+    pub keyframe: Option<u64>,
 }
 
 /// Why nothing can be recorded (any more). What was recorded before stays readable.
@@ -66,6 +73,11 @@ pub struct Writer {
     pub(super) database: Connection,
     pub(super) path: PathBuf,
     pub(super) keep: Keep,
+    sign: Option<SecretKey>,
+    keyframe: u64,
+    session: Session,
+    /// Entries up to this one are sealed.
+    sealed: (i64, Instant),
     /// Hash of the last entry.
     pub(super) last: Hash,
     /// Id of the next entry.
@@ -122,6 +134,10 @@ impl Writer {
             database,
             path: path.to_owned(),
             keep: options.keep,
+            sign: options.sign,
+            keyframe: options.keyframe.unwrap_or(KEYFRAME_FACTS),
+            session: session.clone(),
+            sealed: (0, Instant::now()),
             last: chain::START,
             next: 1,
             block: Block::default(),
@@ -174,6 +190,9 @@ impl Writer {
         if self.block.since.is_some_and(|since| since.elapsed() >= DELAY / 2) {
             self.commit()?;
         }
+        if self.sealed.1.elapsed() >= SEALING {
+            self.seal()?;
+        }
         Ok(())
     }
 
@@ -202,7 +221,7 @@ impl Writer {
 
     /// Whether it is time for a [`Writer::keyframe`].
     pub fn wants_keyframe(&self) -> bool {
-        self.since_keyframe >= KEYFRAME_FACTS || (self.since_keyframe > 0 && self.keep.wants_keyframe())
+        self.since_keyframe >= self.keyframe || (self.since_keyframe > 0 && self.keep.wants_keyframe())
     }
 
     /// Keeps the state after the facts so far, and drops what is too old or too much before it.
@@ -248,7 +267,22 @@ impl Writer {
     /// When it cannot be written.
     pub fn end(&mut self) -> Result<(), WriteError> {
         self.commit()?;
-        self.document(Kind::End, &End { facts: self.facts, lost: self.lost })
+        self.document(Kind::End, &End { facts: self.facts, lost: self.lost })?;
+        self.seal().map(|_| ())
+    }
+
+    /// Seals everything so far, where there is a key to do so and anything new.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn seal(&mut self) -> Result<Option<Seal>, WriteError> {
+        self.commit()?;
+        let (id, hash) = self.head();
+        let Some(key) = self.sign.as_ref().filter(|_| id > self.sealed.0) else { return Ok(None) };
+        let seal = key.seal(id, &hash, self.facts, self.now.utc.1, &self.session).map_err(|error| self.data(error))?;
+        self.document(Kind::Seal, &seal)?;
+        self.sealed = (self.head().0, Instant::now());
+        Ok(Some(seal))
     }
 
     fn moment(&self, stamp: Stamp) -> Span {
