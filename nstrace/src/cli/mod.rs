@@ -5,11 +5,13 @@ mod census_source;
 mod chosen;
 mod doctor;
 pub mod exit;
+mod export;
 mod flags;
 mod ls;
 mod map;
 mod moment;
 pub mod output;
+mod query;
 mod record;
 mod recorder;
 mod replay;
@@ -52,6 +54,8 @@ enum Verb {
     Record(record::Args),
     Replay(replay::Args),
     Verify(verify::Args),
+    Query(query::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -69,6 +73,8 @@ pub fn main() -> ExitCode {
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
             Verb::Verify(args) => verify::run(&args, &mut out),
+            Verb::Query(args) => query::run(&args, &mut out),
+            Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },

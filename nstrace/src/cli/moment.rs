@@ -4,6 +4,18 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
+use crate::recording::{ReadError, Recording};
+
+/// For the end of a long help: all ways to write one.
+pub(super) const SYNTAX: &str = "\
+A TIME is one of:
+  2026-11-21T20:35:12Z   with its zone (RFC 3339)
+  '2026-11-21 20:35'     where you are
+  20:35:12               of the day on which the recording begins
+  +90s, +5m              after its start
+  -5m                    before its end
+  @86400.5               seconds since boot";
+
 /// Understood, not looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
@@ -15,10 +27,12 @@ pub(super) enum Moment {
     OfDay(civil::Time),
     AfterStart(SignedDuration),
     BeforeEnd(SignedDuration),
+    /// CLOCK_BOOTTIME, nanoseconds.
+    Boot(i64),
 }
 
-const REMEDY: &str = "write a time like 2026-11-21T20:35:12Z, '2026-11-21 20:35', 20:35:12.5, +90s (after the start) or \
-                      -5m (before the end)";
+const REMEDY: &str = "write a time like 2026-11-21T20:35:12Z, '2026-11-21 20:35', 20:35:12.5, +90s (after the start), \
+                      -5m (before the end) or @86400.5 (since boot)";
 
 impl FromStr for Moment {
     type Err = &'static str;
@@ -34,6 +48,9 @@ impl FromStr for Moment {
         if let Some(before) = text.strip_prefix('-') {
             return distance(before).map(Self::BeforeEnd);
         }
+        if let Some(boot) = text.strip_prefix('@') {
+            return seconds(boot).map(Self::Boot).ok_or(REMEDY);
+        }
         if let Ok(time) = text.parse::<Timestamp>() {
             return Ok(Self::At(nanoseconds(time)));
         }
@@ -44,9 +61,31 @@ impl FromStr for Moment {
     }
 }
 
+/// `86400`, `86400.5` in nanoseconds, as exact as it is written.
+fn seconds(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 9 {
+        return None;
+    }
+    let part: i64 = format!("{part:0<9}").parse().ok()?;
+    whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(part)
+}
+
 impl Moment {
-    /// UTC in nanoseconds, for a recording from `first` to `last`, in the reader's time zone.
-    pub fn resolve(&self, (first, last): (i64, i64), zone: &TimeZone) -> i64 {
+    /// UTC in nanoseconds, for this recording, in the reader's time zone.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn utc_in(&self, recording: &Recording, zone: &TimeZone) -> Result<i64, ReadError> {
+        match self {
+            Self::Boot(boot_ns) => recording.utc_at(*boot_ns),
+            _ => Ok(self.resolve(recording.span()?.unwrap_or_default(), zone)),
+        }
+    }
+
+    /// For a recording from `first` to `last`.
+    fn resolve(&self, (first, last): (i64, i64), zone: &TimeZone) -> i64 {
         let whole = |d: &SignedDuration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
         match self {
             Self::At(utc_ns) => *utc_ns,
@@ -62,6 +101,8 @@ impl Moment {
             }
             Self::AfterStart(distance) => first.saturating_add(whole(distance)),
             Self::BeforeEnd(distance) => last.saturating_sub(whole(distance)),
+            // The recording's own clock knows better: `utc_in`.
+            Self::Boot(boot_ns) => first.saturating_add(*boot_ns),
         }
     }
 }
@@ -103,6 +144,10 @@ mod tests {
             ("-0s", 5400),
         ] {
             assert_eq!(resolved(text), Some(seconds), "{text}");
+        }
+        assert_eq!("@14592.277528480".parse(), Ok(Moment::Boot(14_592_277_528_480)));
+        for text in ["@", "@-1", "@1.2.3", "@1e9", "@99999999999999", "@1.0123456789", "@é"] {
+            assert!(text.parse::<Moment>().is_err(), "{text}");
         }
         for text in ["", "+", "-", "+-5s", "now", "25:00", "2026-13-01", "5 parsecs", "+99999999999999999999h"] {
             assert_eq!(resolved(text), None, "{text}");

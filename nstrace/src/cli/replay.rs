@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::{
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
-    moment::Moment,
+    moment::{self, Moment},
     output::Stdout,
     say,
     shutdown::Shutdown,
@@ -54,8 +54,9 @@ pub(super) struct Args {
 
 fn after_long_help() -> String {
     format!(
-        "{}\n\nExamples:\n  nstrace replay trouble.nst -t net,pid\n  nstrace replay trouble.nst -J | jq .",
-        chosen::names()
+        "{}\n\n{}\n\nExamples:\n  nstrace replay trouble.nst -t net,pid\n  nstrace replay trouble.nst -J | jq .",
+        chosen::names(),
+        moment::SYNTAX
     )
 }
 
@@ -73,10 +74,10 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         .on_signals()
         .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
-    let span = recording.span().map_err(anyhow::Error::from)?.unwrap_or_default();
     let zone = TimeZone::system();
-    let resolve = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.resolve(span, &zone));
-    (selection.since, selection.until) = (resolve(&args.since), resolve(&args.until));
+    let utc = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.utc_in(&recording, &zone)).transpose();
+    selection.since = utc(&args.since).map_err(anyhow::Error::from)?;
+    selection.until = utc(&args.until).map_err(anyhow::Error::from)?;
     let (replay, mut world) =
         Replay::start(recording, selection.since, container::from_cgroup_path).map_err(anyhow::Error::from)?;
     let replay = replay.until(selection.until);

@@ -182,6 +182,26 @@ impl Recording {
         read().map_err(|error| self.failure(error))
     }
 
+    /// The UTC time (nanoseconds) of a CLOCK_BOOTTIME, by the clock reading that was in force; 0 where nothing was recorded.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn utc_at(&self, boot_ns: i64) -> Result<i64, ReadError> {
+        const SELECT: &str = "SELECT boot_first, utc_first FROM entry WHERE kind = 'facts' AND boot_first";
+        let row = |condition: &str| -> Result<Option<(i64, i64)>, ReadError> {
+            let read = || {
+                let mut statement = self.database.prepare(&format!("{SELECT} {condition} LIMIT 1"))?;
+                statement.query_row([boot_ns], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            };
+            read().map_err(|error| self.failure(error))
+        };
+        let (boot, utc) = match row("<= ?1 ORDER BY id DESC")? {
+            None => row("> ?1 ORDER BY id")?.unwrap_or((boot_ns, 0)),
+            Some(before) => before,
+        };
+        Ok(utc.saturating_add(boot_ns.saturating_sub(boot)))
+    }
+
     /// An error about one entry.
     pub fn damaged(&self, id: i64, what: String) -> ReadError {
         ReadError::Entry { path: self.path.display().to_string(), id, what }
@@ -286,18 +306,7 @@ fn wants_to_write(error: &rusqlite::Error) -> bool {
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     use rusqlite::config::DbConfig;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let mut uri = "file:".to_owned();
-    for &byte in std::os::unix::ffi::OsStrExt::as_bytes(std::path::absolute(path).unwrap_or_default().as_os_str()) {
-        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    if immutable {
-        uri.push_str("?immutable=1");
-    }
-    let database = Connection::open_with_flags(uri, flags)?;
+    let database = Connection::open_with_flags(uri(path, immutable), flags)?;
     // A copy that was cut off is read up to there; without this (or with SQLITE_DBCONFIG_DEFENSIVE) SQLite would refuse
     // all of it. Nothing can be written anyway.
     database.pragma_update(None, "writable_schema", true)?;
@@ -308,4 +317,18 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     // Only now the file is read.
     database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
     Ok(database)
+}
+
+/// SQLite's name of a file, for reading; `immutable`: nobody writes to it.
+pub(crate) fn uri(path: &Path, immutable: bool) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in std::os::unix::ffi::OsStrExt::as_bytes(std::path::absolute(path).unwrap_or_default().as_os_str()) {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str(if immutable { "?immutable=1" } else { "?mode=ro" });
+    uri
 }

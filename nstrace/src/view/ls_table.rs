@@ -8,12 +8,13 @@ pub struct Cell(pub String);
 #[derive(Debug)]
 pub struct Table {
     /// (heading, stands on the right).
-    columns: Vec<(&'static str, bool)>,
+    columns: Vec<(String, bool)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub fn new(columns: Vec<(&'static str, bool)>) -> Self {
+    pub fn new(columns: Vec<(impl Into<String>, bool)>) -> Self {
+        let columns = columns.into_iter().map(|(name, right)| (name.into(), right)).collect();
         Self { columns, rows: Vec::new() }
     }
 
@@ -23,8 +24,17 @@ impl Table {
 
     /// All lines, each with its newline.
     pub fn text(&self, headings: bool) -> String {
-        let mut widths: Vec<usize> =
-            self.columns.iter().map(|(name, _)| if headings { name.chars().count() } else { 0 }).collect();
+        self.text_from(headings, &mut Vec::new())
+    }
+
+    /// As [`Table::text`], of a part of a table: columns are at least as wide as the parts before had them.
+    pub fn text_from(&self, headings: bool, widths: &mut Vec<usize>) -> String {
+        widths.resize(self.columns.len(), 0);
+        if headings {
+            for (width, (name, _)) in widths.iter_mut().zip(&self.columns) {
+                *width = (*width).max(name.chars().count());
+            }
+        }
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.0.chars().count());
@@ -32,10 +42,10 @@ impl Table {
         }
         let mut out = String::new();
         if headings {
-            self.line(&mut out, &widths, self.columns.iter().map(|(name, _)| *name));
+            self.line(&mut out, widths, self.columns.iter().map(|(name, _)| name.as_str()));
         }
         for row in &self.rows {
-            self.line(&mut out, &widths, row.iter().map(|cell| cell.0.as_str()));
+            self.line(&mut out, widths, row.iter().map(|cell| cell.0.as_str()));
         }
         out
     }
