@@ -56,6 +56,7 @@ fn namespace(builder: &mut Builder, ns_type: NsType, of: u32, owner: u32, refs: 
         level: None,
         owner_uid: (ns_type == NsType::User).then_some(of * 1000),
         refs: Some(refs).filter(|&refs| refs != 0),
+        segments: None,
     });
 }
 
