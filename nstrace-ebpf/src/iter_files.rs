@@ -56,6 +56,8 @@ struct Scratch {
     inode: u64,
     super_block: u64,
     cred: u64,
+    /// `real_cred` of the task.
+    own: u64,
     /// Of the socket whose messages were looked at.
     flying: [u64; FLYING],
     /// There is more in flight than was looked at.
@@ -94,15 +96,14 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
     let super_block = peek_ptr(inode, census!(inode_i_sb));
     let magic = peek_u64(super_block, census!(super_block_s_magic));
     let cred = peek_ptr(file, census!(file_f_cred));
-    let user = number(&mut scratch.record.ns, peek_ptr(cred, offset!(cred_user_ns)));
-    let real_cred = peek_ptr(task, offset!(task_real_cred));
-    let own = number(&mut scratch.record.ns, peek_ptr(real_cred, offset!(cred_user_ns)));
+    // Most files were opened with the very credentials that the task has.
+    let own = number(&mut scratch.own, peek_ptr(task, offset!(task_real_cred)));
     let owner = peek_ptr(super_block, census!(super_block_s_user_ns));
 
     scratch.file = file as u64;
     scratch.inode = inode as u64;
     scratch.super_block = super_block as u64;
-    scratch.cred = cred as u64;
+    let cred = number(&mut scratch.cred, cred);
     scratch.record = File {
         head: head::<File>(kind::FILE),
         ns: 0,
@@ -126,7 +127,7 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
             in_flight(visit, scratch);
         }
     }
-    if user != own && census_opener(visit.number, user) != NOTHING {
+    if cred != own && census_opener(visit.number) != NOTHING {
         visit.write(&scratch.record);
     }
     if !is_internal && census_detached(visit.number) != NOTHING {
@@ -309,18 +310,19 @@ fn tun(visit: u64, record: &mut File, sk: Kptr) -> u32 {
     WRITE
 }
 
-/// The credentials a file was opened with keep their user namespace, `user`.
+/// The credentials a file was opened with keep their user namespace, when it is another than the task's.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn census_opener(visit: u64, user: u64) -> u32 {
+pub extern "C" fn census_opener(visit: u64) -> u32 {
     let Some(scratch) = scratch() else { return NOTHING };
-    if scratch.cred == 0 {
+    let user = load_ptr(scratch.cred as Kptr, offset!(cred_user_ns));
+    if scratch.cred == 0 || user == load_ptr(scratch.own as Kptr, offset!(cred_user_ns)) {
         return NOTHING;
     }
     scratch.record.what = what::CRED;
     scratch.record.object = scratch.cred;
     scratch.record.ucounts = load_u64(scratch.cred as Kptr, census!(cred_ucounts));
-    scratch.record.ns = describe(visit, user as Kptr, USER as u32);
+    scratch.record.ns = describe(visit, user, USER as u32);
     WRITE
 }
 
