@@ -102,6 +102,7 @@ fn census() -> Census {
     }));
     // A thread that went elsewhere, a zombie, and one whose children will be.
     builder.task(TaskFact {
+        nsproxy: 0x1301,
         slots: Slot::ALL.map(|slot| key(slot.ns_type(), if slot.ns_type() == NsType::Uts { 2 } else { 0 })),
         ..task(300, 301, 1, b"\xe2\x80\xaetxt", |_| 0)
     });
