@@ -1,10 +1,11 @@
 //! `nstrace replay`: a recording told as `watch` told it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 
 use super::{
+    census_source::Names,
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
     moment::Moment,
@@ -14,6 +15,7 @@ use super::{
     stream::{End, Limits, run_stream},
 };
 use crate::{
+    census::from_world,
     container,
     recording::Recording,
     source::{Paced, Replay, Source},
@@ -43,6 +45,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<Moment>,
 
+    /// The state at this time instead of what happened: with ls (the default) or why
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["since", "until", "speed", "count"])]
+    at: Option<Moment>,
+
+    #[command(subcommand)]
+    question: Option<Question>,
+
     /// As fast as it happened (1), twice as fast (2) ...; otherwise as fast as it goes
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     speed: Option<f64>,
@@ -50,6 +59,13 @@ pub(super) struct Args {
     /// Stop after this many printed events; snapshot lines do not count
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+}
+
+/// What can be asked about a moment. A recording knows no more than this: links, mount tables and id maps are not facts.
+#[derive(Debug, clap::Subcommand)]
+enum Question {
+    Ls(super::ls::Args),
+    Why(super::why::Args),
 }
 
 fn after_long_help() -> String {
@@ -66,6 +82,12 @@ fn factor(text: &str) -> Result<f64, &'static str> {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
+    if let Some(at) = &args.at {
+        return answer(args, at, out);
+    }
+    if args.question.is_some() {
+        return Err(Failure::Usage("ls and why of a recording want a moment: add --at TIME before them".to_owned()));
+    }
     let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
     let shutdown = Shutdown::default();
@@ -93,4 +115,33 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         say(&summary.to_string());
     }
     Ok(Outcome::Complete)
+}
+
+/// The state at a moment.
+fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure> {
+    let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
+    let span = recording.span().map_err(anyhow::Error::from)?.unwrap_or_default();
+    let at = at.resolve(span, &TimeZone::system());
+    if at < span.0 {
+        return Ok(Outcome::Nothing("the recording begins later".to_owned()));
+    }
+    let (mut source, mut world) =
+        Replay::start(recording, Some(at), container::from_cgroup_path).map_err(anyhow::Error::from)?;
+    let mut changes = Vec::new();
+    'events: while let Some(events) = source.next(Duration::ZERO)? {
+        for event in &events {
+            // A census that is coming in is a part of the moment before it.
+            if world.is_live() && world.utc_ns(event.stamp.boot_ns) > at {
+                break 'events;
+            }
+            world.apply(event, &mut changes);
+            changes.clear();
+        }
+    }
+    let census = from_world::census(&world, &source.recording().session().boot_id);
+    match &args.question {
+        None => super::ls::list(&super::ls::Args::default(), &census, Names::recorded(), out),
+        Some(Question::Ls(args)) => super::ls::list(args, &census, Names::recorded(), out),
+        Some(Question::Why(args)) => super::why::explain(args, &census, Names::recorded(), out),
+    }
 }
