@@ -172,7 +172,13 @@ fn what_is_no_recording_is_told() {
     assert!(said(&path).contains("has format 0"));
     database.pragma_update(None, "user_version", nstrace::recording::schema::FORMAT).unwrap();
     assert!(said(&path).contains("its table is not that of a recording"));
-    database.execute_batch(&format!("DROP TABLE entry; {}", nstrace::recording::schema::ENTRY)).unwrap();
+    database
+        .execute_batch(&format!(
+            "DROP TABLE entry; {}; {}",
+            nstrace::recording::schema::ENTRY,
+            nstrace::recording::schema::HEAD
+        ))
+        .unwrap();
     assert!(said(&path).contains("damaged at entry 1"));
 }
 
