@@ -4,6 +4,7 @@ mod attempts;
 mod change;
 mod checkpoint;
 mod containers;
+mod difference;
 mod ends;
 mod lifetimes;
 mod log;
@@ -18,6 +19,7 @@ mod tasks;
 
 pub use change::{Cause, Change, Container, NsSeen, What};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use difference::{Changed, Difference, Member, State};
 pub use namespaces::{Creation, Namespace};
 
 use serde::{Deserialize, Serialize};
@@ -167,6 +169,11 @@ impl World {
             .filter(|ns| !ns.initial && ns.nprocs == 0)
             .map(|ns| ns.name)
             .collect()
+    }
+
+    /// UTC (nanoseconds since 1970) of a CLOCK_BOOTTIME, by the last clock reading; 0 before the first one.
+    pub fn utc_ns(&self, boot_ns: u64) -> i64 {
+        self.log.utc_ns(boot_ns)
     }
 
     /// The namespaces that live, by type and inode number.
