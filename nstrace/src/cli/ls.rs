@@ -22,7 +22,7 @@ use crate::{
 /// List namespaces: who is in them and what keeps them alive
 ///
 /// Every namespace is listed, also those that no process is in. lsns(8)'s columns and options mean the same here.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_long_help = after_long_help())]
 pub(super) struct Args {
     /// Only this namespace: net:[INODE], INODE, :NSID, a path, or a PID for the namespaces of its process
@@ -96,24 +96,34 @@ fn after_long_help() -> String {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    let filter = args.filter.as_deref().map(|text| Filter::parse(text, &FIELDS)).transpose();
-    let filter = filter.map_err(|error| usage(&error))?;
-    let columns = match &args.output {
-        None => Column::DEFAULT.to_vec(),
-        Some(list) => Column::list(list).map_err(|error| usage(&error))?,
-    };
+    let (filter, columns) = parsed(args)?;
     let depth = if args.members { Depth::Members } else { Depth::Holders };
     let shows = |column| columns.contains(&column) || args.json || filter.is_some();
     let wants_containers = args.containers
         || !args.container.is_empty()
         || [Column::Container, Column::Runtime, Column::Pod].into_iter().any(shows);
-    let proc = Proc::default();
-    let census = census(&proc, depth, wants_containers)?;
+    let census = census(&Proc::default(), depth, wants_containers)?;
+    list(args, &census, Names::default(), out)
+}
 
+/// What can be wrong with the arguments is told before anything is read.
+fn parsed(args: &Args) -> Result<(Option<Filter>, Vec<Column>), Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let filter = args.filter.as_deref().map(|text| Filter::parse(text, &FIELDS)).transpose();
+    let columns = match &args.output {
+        None => Column::DEFAULT.to_vec(),
+        Some(list) => Column::list(list).map_err(|error| usage(&error))?,
+    };
+    Ok((filter.map_err(|error| usage(&error))?, columns))
+}
+
+/// Prints what of a census was asked for.
+pub(super) fn list(args: &Args, census: &Census, mut names: Names, out: &mut Stdout) -> Result<Outcome, Failure> {
+    let (filter, columns) = parsed(args)?;
+    let shows = |column| columns.contains(&column) || args.json || filter.is_some();
     let mut chosen: Vec<NsIndex> = match &args.namespace {
         None => census.indices().collect(),
-        Some(target) => target.find(&census).map_err(|error| anyhow::anyhow!("{error}"))?,
+        Some(target) => target.find(census).map_err(|error| anyhow::anyhow!("{error}"))?,
     };
     if let Some(pid) = args.process {
         let of_process: HashSet<NsIndex> = census
@@ -124,13 +134,12 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             .collect();
         chosen.retain(|index| of_process.contains(index));
     }
-    chosen.retain(|&index| admits(args, &census, index));
-    let mut names = Names::default();
+    chosen.retain(|&index| admits(args, census, index));
     let (commands, users) = (shows(Column::Command), shows(Column::User));
     let mut rows: Vec<LsRow<'_>> = chosen
         .into_iter()
         .map(|index| {
-            let mut row = LsRow { census: &census, index, command: None, user: None };
+            let mut row = LsRow { census, index, command: None, user: None };
             if commands {
                 row.command = census.namespace(index).first.map(|first| names.command(census.task(first)));
             }
@@ -145,18 +154,18 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     }
 
     if args.json {
-        out.text(&ls::json(&census, &rows))?;
+        out.text(&ls::json(census, &rows))?;
     } else if !rows.is_empty() {
         let prefixes = match args.tree {
             None => Vec::new(),
-            Some(by) => arrange(&census, by, &mut rows),
+            Some(by) => arrange(census, by, &mut rows),
         };
         out.text(ls::table(&rows, &prefixes, &columns, !args.noheadings).as_bytes())?;
     }
     if rows.is_empty() {
-        return Ok(no_match("no namespace is what was asked for", &census));
+        return Ok(no_match("no namespace is what was asked for", census));
     }
-    Ok(missing(&census).map_or(Outcome::Complete, Outcome::Partial))
+    Ok(missing(census).map_or(Outcome::Complete, Outcome::Partial))
 }
 
 fn admits(args: &Args, census: &Census, index: NsIndex) -> bool {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     census::{
-        NsIndex,
+        Census, NsIndex,
         collect::{Depth, census},
         target::Target,
     },
@@ -33,12 +33,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let proc = Proc::default();
-    let census = census(&proc, Depth::Holders, true)?;
-    let mut chosen: Vec<NsIndex> = args.namespace.find(&census).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let census = census(&Proc::default(), Depth::Holders, true)?;
+    explain(args, &census, Names::default(), out)
+}
+
+/// Prints what a census knows of the namespaces asked for.
+pub(super) fn explain(args: &Args, census: &Census, mut names: Names, out: &mut Stdout) -> Result<Outcome, Failure> {
+    let mut chosen: Vec<NsIndex> = args.namespace.find(census).map_err(|error| anyhow::anyhow!("{error}"))?;
     chosen.retain(|&index| args.types.is_empty() || args.types.contains(&census.namespace(index).name.ns_type));
     if chosen.is_empty() {
-        return Ok(no_match("no such namespace", &census));
+        return Ok(no_match("no such namespace", census));
     }
     if args.json && chosen.len() > 1 {
         let all: Vec<String> = chosen.iter().map(|&index| census.namespace(index).name.to_string()).collect();
@@ -47,9 +51,8 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             all.join(" ")
         )));
     }
-    let mut names = Names::default();
     for (n, &index) in chosen.iter().enumerate() {
-        let why = Why { census: &census, index };
+        let why = Why { census, index };
         if args.json {
             out.text(&why::json(&why))?;
         } else {
@@ -57,5 +60,5 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             out.text(format!("{gap}{}", why::text(&why, &mut |task| names.command(task))).as_bytes())?;
         }
     }
-    Ok(missing(&census).map_or(Outcome::Complete, Outcome::Partial))
+    Ok(missing(census).map_or(Outcome::Complete, Outcome::Partial))
 }

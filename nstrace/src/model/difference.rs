@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Namespace, NsKey, World};
-use crate::{
-    event::{Comm, TaskInfo},
-    ns::NsName,
-};
+use crate::{event::Comm, ns::NsName};
 
 /// A process that is in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,35 +78,23 @@ fn states(world: &World, same_stream: bool) -> BTreeMap<Identity, State> {
     let identity = |ns: &Namespace| {
         if same_stream { (Some(ns.key()), None) } else { (None, Some(order(ns.name()))) }
     };
-    let mut keys: BTreeMap<NsKey, Identity> = BTreeMap::new();
-    let mut states = BTreeMap::new();
-    for ns in world.namespaces() {
-        keys.insert(ns.key(), identity(ns));
-        states.insert(identity(ns), State { name: ns.name(), members: Vec::new(), pinned: ns.is_pinned() });
-    }
+    let mut members: BTreeMap<NsKey, BTreeMap<u32, Member>> = BTreeMap::new();
     for (task, spaces) in world.tasks() {
+        let member = Member { pid: task.tgid, comm: task.comm, uid: task.uid, start_boottime: task.key.start_boottime };
         for key in spaces.into_iter().flatten() {
-            if world.namespace(key).is_none_or(Namespace::is_initial) {
-                continue;
+            let known = members.entry(key).or_default().entry(task.tgid).or_insert(member);
+            if task.is_leader() {
+                *known = member;
             }
-            let Some(state) = keys.get(&key).and_then(|identity| states.get_mut(identity)) else { continue };
-            add(&mut state.members, &task);
         }
     }
-    for state in states.values_mut() {
-        state.members.sort_unstable_by_key(|member| member.pid);
+    let mut states = BTreeMap::new();
+    for ns in world.namespaces() {
+        let members = members.remove(&ns.key()).filter(|_| !ns.is_initial()).unwrap_or_default();
+        let members = members.into_values().collect();
+        states.insert(identity(ns), State { name: ns.name(), members, pinned: ns.is_pinned() });
     }
     states
-}
-
-/// Tasks come by tid, so a leader comes before most of its threads; where it does not, it replaces them.
-fn add(members: &mut Vec<Member>, task: &TaskInfo) {
-    let member = Member { pid: task.tgid, comm: task.comm, uid: task.uid, start_boottime: task.key.start_boottime };
-    match members.iter_mut().find(|known| known.pid == task.tgid) {
-        None => members.push(member),
-        Some(known) if task.is_leader() => *known = member,
-        Some(_) => {}
-    }
 }
 
 fn changed(before: &State, after: &State) -> Option<Changed> {

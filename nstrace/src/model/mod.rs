@@ -171,9 +171,19 @@ impl World {
             .collect()
     }
 
-    /// UTC (nanoseconds since 1970) of a CLOCK_BOOTTIME, by the last clock reading; 0 before the first one.
+    /// The first snapshot is complete, and no other one is coming in.
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    /// UTC of a boot time, in nanoseconds, by the last clock anchor; 0 before the first one.
     pub fn utc_ns(&self, boot_ns: u64) -> i64 {
         self.log.utc_ns(boot_ns)
+    }
+
+    /// The container a task belongs to.
+    pub fn container(&self, task: &TaskInfo) -> Option<std::sync::Arc<Container>> {
+        self.log.containers.of(task)
     }
 
     /// The namespaces that live, by type and inode number.
@@ -195,6 +205,8 @@ impl World {
 
     /// The tasks that refer to a namespace other than the initial ones, by tid, with the namespaces they are members of
     /// (indexed by [`NsType::index`]).
+    ///
+    /// [`World::task_slots`] has the other slots too.
     pub fn tasks(&self) -> Vec<(TaskInfo, [Option<NsKey>; NsType::ALL.len()])> {
         let mut all: Vec<_> = self
             .tasks
@@ -203,6 +215,20 @@ impl World {
                 let slots = &self.sets.get(known.set).slots;
                 let key = |i: usize| (slots[i] != NONE).then(|| self.namespaces.get(slots[i]).key);
                 (known.task.info(), std::array::from_fn(key))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(task, _)| task.key.tid);
+        all
+    }
+
+    /// The same tasks with all their slots, in the order of [`Slot::ALL`].
+    pub fn task_slots(&self) -> Vec<(TaskInfo, [Option<NsKey>; Slot::ALL.len()])> {
+        let mut all: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|known| {
+                let slots = self.sets.get(known.set).slots;
+                (known.task.info(), slots.map(|ns| (ns != NONE).then(|| self.namespaces.get(ns).key)))
             })
             .collect();
         all.sort_unstable_by_key(|(task, _)| task.key.tid);

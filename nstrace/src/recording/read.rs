@@ -121,6 +121,12 @@ impl Recording {
         }
     }
 
+    /// Id and hash of the entry that was the last one when it was written; None: the row is gone or holds something else.
+    pub fn head(&self) -> Option<(i64, Hash)> {
+        let sql = "SELECT id, hash FROM head WHERE one = 1";
+        self.database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    }
+
     /// The newest cut, if entries were dropped.
     ///
     /// # Errors
@@ -287,12 +293,12 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     if is != schema::FORMAT {
         return Err(ReadError::Format { path: shown(), is });
     }
-    let table: Option<String> = database
-        .query_row("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'entry'", [], |row| row.get(0))
-        .optional()
-        .map_err(failure)?;
-    if table.as_deref() != Some(schema::ENTRY) {
-        return Err(ReadError::Schema { path: shown() });
+    for (name, ours) in [("entry", schema::ENTRY), ("head", schema::HEAD)] {
+        let sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?";
+        let table: Option<String> = database.query_row(sql, [name], |row| row.get(0)).optional().map_err(failure)?;
+        if table.as_deref() != Some(ours) {
+            return Err(ReadError::Schema { path: shown() });
+        }
     }
     Ok(database)
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Replay, Source as _};
 use crate::{
-    event::Event,
     model::{Container, World},
     recording::Recording,
 };
@@ -19,19 +18,17 @@ pub fn world_at(
     utc_ns: Option<i64>,
     container_of: fn(&str) -> Option<Container>,
 ) -> anyhow::Result<World> {
-    let (source, mut world) = Replay::start(recording, Some(utc_ns.unwrap_or(i64::MAX)), container_of)?;
-    let mut source = source.until(utc_ns);
-    // A keyframe is of a world that lives already.
-    let mut lives = !world.namespaces().is_empty();
+    let (mut source, mut world) = Replay::start(recording, Some(utc_ns.unwrap_or(i64::MAX)), container_of)?;
     let mut changes = Vec::new();
     while let Some(events) = source.next(Duration::ZERO)? {
         for event in &events {
-            let is_due = utc_ns.is_none_or(|utc_ns| world.utc_ns(event.stamp.boot_ns) <= utc_ns);
-            if is_due || !lives {
-                lives |= matches!(event.event, Event::SnapshotEnd);
-                world.apply(event, &mut changes);
-                changes.clear();
+            // A census that is coming in is a part of the moment before it.
+            let is_later = |utc_ns| world.utc_ns(event.stamp.boot_ns) > utc_ns;
+            if world.is_live() && utc_ns.is_some_and(is_later) {
+                return Ok(world);
             }
+            world.apply(event, &mut changes);
+            changes.clear();
         }
         world.take_suspects();
     }
