@@ -1,6 +1,6 @@
 //! `nstrace replay`: a recording told as `watch` told it.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
@@ -20,7 +20,7 @@ use crate::{
     census::from_world,
     container,
     recording::Recording,
-    source::{Paced, Replay, Source},
+    source::{Paced, Replay, Source, world_at},
 };
 
 /// Print what happened to namespaces while a recording was made
@@ -128,20 +128,9 @@ fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure
     if at < span.0 {
         return Ok(Outcome::Nothing("the recording begins later".to_owned()));
     }
-    let (mut source, mut world) =
-        Replay::start(recording, Some(at), container::from_cgroup_path).map_err(anyhow::Error::from)?;
-    let mut changes = Vec::new();
-    'events: while let Some(events) = source.next(Duration::ZERO)? {
-        for event in &events {
-            // A census that is coming in is a part of the moment before it.
-            if world.is_live() && world.utc_ns(event.stamp.boot_ns) > at {
-                break 'events;
-            }
-            world.apply(event, &mut changes);
-            changes.clear();
-        }
-    }
-    let census = from_world::census(&world, &source.recording().session().boot_id);
+    let boot_id = recording.session().boot_id.clone();
+    let world = world_at(recording, Some(at), container::from_cgroup_path)?;
+    let census = from_world::census(&world, &boot_id);
     match &args.question {
         None => ls::list(&ls::Args::default(), &census, Beside::recorded(&census), out),
         Some(Question::Ls(args)) => ls::list(args, &census, Beside::recorded(&census), out),

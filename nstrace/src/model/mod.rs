@@ -4,6 +4,7 @@ mod attempts;
 mod change;
 mod checkpoint;
 mod containers;
+mod difference;
 mod ends;
 mod lifetimes;
 mod log;
@@ -18,6 +19,7 @@ mod tasks;
 
 pub use change::{Cause, Change, Container, NsSeen, What};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use difference::{Changed, Difference, Member, State};
 pub use namespaces::{Creation, Namespace};
 
 use serde::{Deserialize, Serialize};
