@@ -405,6 +405,32 @@ fn the_end_of_a_namespace_shows_when_its_number_does() {
     }
 }
 
+/// A hook at the return of unshare(2) speaks after the old namespace was freed, and its number may be in use by then.
+#[test]
+fn a_number_used_again_before_the_call_that_freed_it_returned() {
+    let mut w = Watch::new(true);
+    let a = w.toy.clone(INIT, NET);
+    let b = w.toy.clone(INIT, 0);
+    w.lines();
+    w.toy.unshare(a, NET);
+    let mut late: Vec<Stamped> =
+        w.toy.records().into_iter().filter(|r| !matches!(r.event, Event::Freed { .. })).collect();
+    w.toy.unshare(b, UTS);
+    let lines = [
+        "left net unknown 2",
+        "destroyed net unknown - lifetime",
+        "created uts unshare 3",
+        "left initial uts unshare 3",
+        "joined uts unshare 3",
+    ];
+    assert_eq!(w.lines(), lines);
+    for record in &mut late {
+        record.stamp.boot_ns = w.toy.tick();
+    }
+    // It was never in the initial one.
+    assert_eq!(w.apply(&late), ["created net unshare 2", "joined net unshare 2"]);
+}
+
 #[test]
 fn a_used_tid_is_another_task() {
     let mut w = Watch::new(true);

@@ -56,8 +56,6 @@ pub struct World {
     initial: Slots,
     attempts: Attempts,
     suspects: Vec<NsKey>,
-    /// Tasks taken out of a namespace whose end was lost, maybe the one at work among them: to be looked at afterwards.
-    displaced: Vec<u32>,
 }
 
 impl World {
@@ -72,7 +70,6 @@ impl World {
             initial: [NONE; nstrace_common::slots::SLOTS],
             attempts: Attempts::default(),
             suspects: Vec::new(),
-            displaced: Vec::new(),
         }
     }
 
@@ -107,9 +104,6 @@ impl World {
                     held.push(Stamped { stamp, event: event.clone() });
                 }
             },
-        }
-        while let Some(tid) = self.displaced.pop() {
-            self.forget_initial(tid);
         }
     }
 
