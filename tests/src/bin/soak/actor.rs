@@ -158,13 +158,10 @@ impl Actor {
         }
     }
 
-    /// Waits to be killed, and reaps meanwhile: a zombie would keep the init of its pid namespace from ending.
+    /// Waits to be killed, and reaps meanwhile, orphans too: a zombie would keep the init of its pid namespace from ending.
     pub fn pause(&mut self) -> ! {
         loop {
-            match sys::wait_any() {
-                Some(reaped) => self.child_ended(reaped),
-                None => sys::pause(),
-            }
+            sys::await_child(|| self.reap_the_dead());
         }
     }
 
