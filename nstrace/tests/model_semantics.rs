@@ -267,6 +267,18 @@ fn exec_by_a_thread_takes_the_leaders_place() {
     assert_eq!(w.lines(), ["left net exit 2", "destroyed net exit 2 lifetime"]);
 }
 
+/// The switch to the new time namespace is told, and the old one freed, before the exec itself.
+#[test]
+fn exec_by_a_thread_leaves_a_time_namespace() {
+    let mut w = Watch::new(true);
+    let p = w.toy.clone(INIT, TIME);
+    let t = w.toy.clone(p, CLONE_THREAD);
+    w.toy.unshare(t, TIME);
+    w.lines();
+    w.toy.exec(t);
+    assert_eq!(w.lines(), ["left time exec 2", "joined time exec 2", "destroyed time exec 2 lifetime"]);
+}
+
 #[test]
 fn a_call_that_fails_half_way_made_nothing() {
     for ids in [true, false] {

@@ -30,7 +30,7 @@ use self::{
     tasks::Tasks,
 };
 use crate::{
-    event::{Event, Stamp, Stamped, TaskInfo, TransitionAt},
+    event::{Event, Stamp, Stamped, TaskInfo, TransitionAt, Via},
     ns::{NsName, NsType, Slot},
 };
 
@@ -117,6 +117,10 @@ impl World {
             Event::Transition { at, call, task, before, after } => {
                 if *at == TransitionAt::Copy {
                     return; // for a child that may never be: its Fork tells
+                }
+                if call.via == Via::Exec {
+                    // The last thread enters its time namespace before the exec itself is told.
+                    self.take_over_threads(stamp, task, out);
                 }
                 self.move_task(&Move::transition(stamp, call, task, before, after), out);
                 if *at == TransitionAt::Return {
