@@ -171,6 +171,19 @@ impl Actor {
         if sys::kill(child.local, libc::SIGKILL) {
             self.reap(child.local);
             say(&Record::Exit { pid: child.pid });
+        } else {
+            self.children.push(child);
+        }
+    }
+
+    /// As [`Actor::kill`], all of them.
+    pub fn kill_all(&mut self) {
+        for child in self.children.clone() {
+            // The end of one may have been that of others.
+            if let Some(index) = self.children.iter().position(|other| other.local == child.local) {
+                self.children.swap_remove(index);
+                self.kill(child);
+            }
         }
     }
 }
