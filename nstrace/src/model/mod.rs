@@ -36,7 +36,7 @@ use self::{
     tasks::Tasks,
 };
 use crate::{
-    event::{Event, Stamp, Stamped, TaskInfo, TransitionAt},
+    event::{Event, Stamp, Stamped, TaskInfo, TransitionAt, Via},
     ns::{NsName, NsType, Slot},
 };
 
@@ -62,8 +62,6 @@ pub struct World {
     initial: Slots,
     attempts: Attempts,
     suspects: Vec<NsKey>,
-    /// Tasks taken out of a namespace whose end was lost, maybe the one at work among them: to be looked at afterwards.
-    displaced: Vec<u32>,
 }
 
 impl World {
@@ -78,7 +76,6 @@ impl World {
             initial: [NONE; nstrace_common::slots::SLOTS],
             attempts: Attempts::default(),
             suspects: Vec::new(),
-            displaced: Vec::new(),
         }
     }
 
@@ -114,9 +111,6 @@ impl World {
                 }
             },
         }
-        while let Some(tid) = self.displaced.pop() {
-            self.forget_initial(tid);
-        }
     }
 
     /// What the kernel said.
@@ -129,6 +123,10 @@ impl World {
             Event::Transition { at, call, task, before, after } => {
                 if *at == TransitionAt::Copy {
                     return; // for a child that may never be: its Fork tells
+                }
+                if call.via == Via::Exec {
+                    // The last thread enters its time namespace before the exec itself is told.
+                    self.take_over_threads(stamp, task, out);
                 }
                 self.move_task(&Move::transition(stamp, call, task, before, after), out);
                 if *at == TransitionAt::Return {
