@@ -20,8 +20,8 @@ fn original(folder: &Path) -> (Vec<u8>, Whole) {
     let secret = folder.join("key");
     fs::write(&secret, pair.sk.to_box(None).unwrap().to_string()).unwrap();
     let sign = Some(nstrace::recording::seal::SecretKey::read(&secret).unwrap());
-    let keep = Keep::new(None, Some(120_000));
-    record(&path, &host(9_000), Options { keep, sign, keyframe: Some(1_500) });
+    let keep = Keep::new(None, Some(80_000));
+    record(&path, &host(3_000), Options { keep, sign, keyframe: Some(500) });
     let whole = verify(&path, None).unwrap();
     assert!(whole.cut.is_some() && whole.seals.len() == 1 && whole.end.is_some() && whole.entries > 10, "{whole:?}");
     (fs::read(&path).unwrap(), whole)
@@ -190,7 +190,7 @@ fn every_change_of_rows_is_found_where_it_is() {
     let (bytes, whole) = original(folder.path());
     let first = whole.cut.as_ref().unwrap().before;
     let path = folder.path().join("changed.nst");
-    let mut runner = TestRunner::new(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() });
     let found_ref = std::cell::Cell::new(0);
     runner
         .run(&change(), |change| {
@@ -216,14 +216,16 @@ fn every_change_of_rows_is_found_where_it_is() {
                         prop_assert!(id == 1 || matches!(change, Change::Flip { column: 0, .. }), "{}: {}", id, fault);
                     }
                     // Whoever reads it all the same is not harmed.
-                    let _ = replay(&path, None);
+                    if found_ref.get() % 8 == 0 {
+                        let _ = replay(&path, None);
+                    }
                 }
             }
             Ok(())
         })
         .unwrap();
     let found = found_ref.get();
-    assert!(found > 200 && first > 2, "{found}");
+    assert!(found > 1_500 && first > 2, "{found}");
 }
 
 /// Bits of the file: either the damage is told, or the rows are exactly what they were (the bit was in no row).
@@ -233,7 +235,7 @@ fn every_damage_of_the_file_is_told_or_harmless() {
     let (bytes, whole) = original(folder.path());
     let path = folder.path().join("damaged.nst");
     let told = std::cell::Cell::new(0_u32);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() });
     let damage = prop_oneof![
         6 => prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         // The pages' headers, where the structure is.
@@ -256,13 +258,15 @@ fn every_damage_of_the_file_is_told_or_harmless() {
                 Ok(seen) => prop_assert_eq!(seen, whole.clone()),
                 Err(_) => {
                     told.set(told.get() + 1);
-                    let _ = replay(&path, None);
+                    if told.get().is_multiple_of(8) {
+                        let _ = replay(&path, None);
+                    }
                 }
             }
             Ok(())
         })
         .unwrap();
-    assert!(told.get() > 100, "{}", told.get());
+    assert!(told.get() > 500, "{}", told.get());
 }
 
 #[test]

@@ -36,7 +36,8 @@ impl Files {
             recording: place.join(format!("{name}.nst")),
             lines: place.join(format!("{name}.jsonl")),
         };
-        for leftover in [&files.recording, &files.lines] {
+        for leftover in ["nst", "nst-wal", "nst-shm", "jsonl"] {
+            let leftover = files.recording.with_extension(leftover);
             if leftover.exists() {
                 fs::remove_file(leftover)?;
             }

@@ -266,20 +266,14 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     // SQLite's own message does not tell why.
     std::fs::File::open(path).map_err(|error| ReadError::Open { path: shown(), error })?;
     let failure = |error| ReadError::Database { path: shown(), error };
-    let database = match connect(path, false) {
-        Err(error) if wants_to_write(&error) => {
-            // Readers of a write-ahead log want to write beside the file; without a log the file alone is enough.
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-                return Err(ReadError::Log { path: shown() });
-            }
-            connect(path, true)
-        }
-        other => other,
-    };
-    let database = match database {
+    // Readers of a write-ahead log make an index of it beside the file and leave it there. Without a log nobody writes, and
+    // the file alone is enough.
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let has_log = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let database = match connect(path, !has_log) {
         Ok(database) => database,
+        Err(error) if has_log && wants_to_write(&error) => return Err(ReadError::Log { path: shown() }),
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
             return Err(ReadError::Foreign { path: shown() });
         }
@@ -303,7 +297,6 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     Ok(database)
 }
 
-/// Readers of a write-ahead log make an index of it beside the file.
 fn wants_to_write(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
