@@ -104,6 +104,11 @@ fn same(files: &Files, replayed: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The ring was large enough after all; everything else was as it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was lost, so nothing about losses was tested")]
+struct NothingLost;
+
 fn round_trip(name: &str, scenarios: &[&str], more: &[&str], losses: bool) -> anyhow::Result<()> {
     let files = Files::new(name)?;
     let mut recorder = Recorder::start(&files, more)?;
@@ -118,7 +123,7 @@ fn round_trip(name: &str, scenarios: &[&str], more: &[&str], losses: bool) -> an
     let events = files.lines()?.lines().filter(|line| !line.contains("\"event\":\"snapshot\"")).count();
     ensure!(events > 50, "only {events} events were recorded");
     if losses {
-        ensure!(files.lines()?.contains("\"event\":\"resynced\""), "nothing was lost, which was the point");
+        ensure!(files.lines()?.contains("\"event\":\"resynced\""), NothingLost);
     }
     program::note(&format!(
         "{name}: {events} lines replayed as they were, {} bytes",
@@ -142,12 +147,12 @@ fn a_replay_with_losses_is_what_was_printed() {
         return;
     }
     // Whether a small ring overflows is a matter of luck; whatever happened must replay.
-    let lost = |_| round_trip("losses", &["storms", "calls"], &["--ring-size", "64K"], true);
-    let tries: Vec<anyhow::Result<()>> = (0..3).map(lost).collect();
-    for tried in &tries {
-        if let Err(error) = tried {
-            assert!(format!("{error:#}").contains("nothing was lost"), "{error:#}");
-            program::note(&format!("{error:#}"));
+    let tries = if program::in_guest() { 1 } else { 3 };
+    for _ in 0..tries {
+        match round_trip("losses", &["storms"], &["--ring-size", "64K"], true) {
+            Ok(()) => return,
+            Err(error) if error.is::<NothingLost>() => program::note(&format!("losses: {error}")),
+            Err(error) => panic!("{error:#}"),
         }
     }
 }
@@ -169,7 +174,7 @@ fn a_killed_recorder_leaves_a_whole_recording() {
         recorder.end(rustix::process::Signal::KILL)?;
         let verdict = said("verify", &["-J"], &files.recording)?;
         ensure!(verdict.status.code() == Some(0), "not whole: {}", verdict.stderr);
-        ensure!(text(&verdict).contains("\"end\":null"), "it says that it was ended: {}", text(&verdict));
+        ensure!(text(&verdict).contains("\"end\": null"), "it says that it was ended: {}", text(&verdict));
         let replayed = said("replay", &["-J"], &files.recording)?;
         ensure!(replayed.status.code() == Some(0), "replay ended with {}: {}", replayed.status, replayed.stderr);
         let replayed = text(&replayed);
