@@ -21,7 +21,7 @@ use crate::{
     census::Census,
     compare,
     crew::Crew,
-    expected::{self, Expected, Late},
+    expected::{Expected, Late, Tolerated},
     generate, marker,
     op::Op,
     shrink,
@@ -50,6 +50,8 @@ struct Abilities {
     lists: bool,
     /// setns and unshare are seen when they return.
     late: bool,
+    /// See [`Expected::differences`].
+    starving: bool,
 }
 
 /// See the module.
@@ -63,9 +65,8 @@ pub struct Run<'a> {
     rounds: u64,
     lossy_rounds: u64,
     censuses: u64,
-    /// Records of this round, and before, that came later than what followed from them.
-    overtaken: u64,
-    overtaken_before: u64,
+    tolerated: Tolerated,
+    tolerated_before: Tolerated,
 }
 
 /// Runs as the options say and prints the figures; false after a divergence.
@@ -118,8 +119,10 @@ impl<'a> Run<'a> {
         let abilities = Abilities {
             pins: facts.sees_pins(),
             ends: facts.unseen("destroyed").is_none(),
-            lists: kernel_lists(),
+            lists: release() >= (6, 18),
             late: facts.unseen("setns-target").is_some(),
+            // From then on there are at least ten.
+            starving: attach == "kprobe" && release() < (6, 1),
         };
         let more: Vec<String> =
             options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
@@ -133,8 +136,8 @@ impl<'a> Run<'a> {
             rounds: 0,
             lossy_rounds: 0,
             censuses: 0,
-            overtaken: 0,
-            overtaken_before: 0,
+            tolerated: Tolerated::default(),
+            tolerated_before: Tolerated::default(),
         })
     }
 
@@ -193,7 +196,9 @@ impl<'a> Run<'a> {
         if self.stream.lives().0.lossy {
             self.lossy_rounds += 1;
         }
-        self.overtaken_before += std::mem::take(&mut self.overtaken);
+        let tolerated = std::mem::take(&mut self.tolerated);
+        self.tolerated_before.overtaken += tolerated.overtaken;
+        self.tolerated_before.unseen += tolerated.unseen;
         if differences.is_empty() {
             self.expected.next_round();
             self.stream.lives().0.next_round();
@@ -248,9 +253,9 @@ impl<'a> Run<'a> {
         }
         if !lives.lossy {
             let late = self.abilities.late.then_some(Late { orphans: &lives.orphans });
-            let (found, overtaken) = expected::differences(&self.expected.items, &lives.said, late);
+            let (found, tolerated) = self.expected.differences(&lives.said, late, self.abilities.starving);
             differences.extend(found);
-            self.overtaken = overtaken;
+            self.tolerated = tolerated;
         }
         if self.abilities.ends {
             differences.extend(compare::with_walk(lives, &walk, self.abilities.pins.then_some(&hidden)));
@@ -300,7 +305,7 @@ impl<'a> Run<'a> {
         let lives = &guard.0;
         format!(
             "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census), \
-             {} records overtaken by what followed, {} lost in {} losses, {} resynced, {:.0} s",
+             {} records overtaken by what followed, {} refusals that a kretprobe missed, {} lost in {} losses, {} resynced, {:.0} s",
             self.expected.operations,
             self.expected.processes_made,
             lives.created,
@@ -308,7 +313,8 @@ impl<'a> Run<'a> {
             self.rounds,
             self.lossy_rounds,
             self.censuses,
-            self.overtaken_before,
+            self.tolerated_before.overtaken,
+            self.tolerated_before.unseen,
             lives.lost,
             lives.losses,
             lives.resyncs,
@@ -328,9 +334,9 @@ pub fn folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// From 6.18 on the kernel has lists of all namespaces.
-fn kernel_lists() -> bool {
+/// Version of the running kernel.
+fn release() -> (u32, u32) {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<u32>().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 18)
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
