@@ -3,6 +3,8 @@
 //! [`crate::decode`] makes these from records; `source` adds what only user space can know (the clock, cgroup paths,
 //! the start-up snapshot, losses) as events of their own, so that everything after it is a pure function of this stream.
 
+use std::borrow::Cow;
+
 use nstrace_common::task::PID_LEVELS;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +39,8 @@ impl TaskKey {
 }
 
 /// A task's command name: up to 15 bytes chosen by the traced program, not necessarily UTF-8. Escape before showing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "CommText", from = "CommText")]
 pub struct Comm {
     bytes: [u8; 16],
 }
@@ -57,13 +60,40 @@ impl Comm {
     }
 
     /// Lossy text; still hostile (control characters), so escape it before a terminal sees it.
-    pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.as_bytes())
     }
 }
 
+/// How a recording has a command name: text where it is text, else its bytes.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum CommText {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<Comm> for CommText {
+    fn from(comm: Comm) -> Self {
+        match std::str::from_utf8(comm.as_bytes()) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes(comm.as_bytes().to_owned()),
+        }
+    }
+}
+
+impl From<CommText> for Comm {
+    fn from(text: CommText) -> Self {
+        match text {
+            CommText::Text(text) => Self::new(text.as_bytes()),
+            CommText::Bytes(bytes) => Self::new(&bytes),
+        }
+    }
+}
+
 /// PIDs of one task from the initial pid namespace down to its own; at least one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "Vec<u32>", from = "Vec<u32>")]
 pub struct Pids {
     len: u8,
     pids: [u32; PID_LEVELS],
@@ -83,8 +113,20 @@ impl Pids {
     }
 }
 
+impl From<Pids> for Vec<u32> {
+    fn from(pids: Pids) -> Self {
+        pids.as_slice().to_owned()
+    }
+}
+
+impl From<Vec<u32>> for Pids {
+    fn from(pids: Vec<u32>) -> Self {
+        Self::new(&pids)
+    }
+}
+
 /// A task with its credentials at the moment of the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskInfo {
     pub key: TaskKey,
     /// Process id (`task->tgid`) in the initial pid namespace. `tgid == key.tid` for the leader.
@@ -114,7 +156,8 @@ impl TaskInfo {
 }
 
 /// The ten slots; `None` = could not be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SlotSet {
     slots: [Option<(u32, Option<u64>)>; nstrace_common::slots::SLOTS],
 }
@@ -192,7 +235,7 @@ impl Via {
 }
 
 /// The call behind an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     pub via: Via,
     /// `CLONE_*` flags of clone, clone3, unshare; `nstype` of setns.
@@ -204,7 +247,8 @@ pub struct Call {
 }
 
 /// Which side of the kernel a [`Event::Transition`] was seen from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TransitionAt {
     /// `switch_task_namespaces`: the task's nsproxy is being replaced; it is certain.
     Switch,
@@ -250,7 +294,8 @@ pub enum PinHolder {
 }
 
 /// Everything the model can learn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Ties CLOCK_BOOTTIME to UTC; first event of every stream, again after a clock step.
     Clock {
@@ -334,12 +379,12 @@ pub enum Event {
     /// Records lost since the last event of this kind. `hook`: None when only the sequence gap is known.
     Lost {
         count: u64,
-        hook: Option<&'static str>,
+        hook: Option<Cow<'static, str>>,
     },
 }
 
 /// One element of the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamped {
     pub stamp: Stamp,
     pub event: Event,

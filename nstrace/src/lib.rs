@@ -15,5 +15,6 @@ pub mod kernel;
 pub mod map;
 pub mod model;
 pub mod ns;
+pub mod recording;
 pub mod source;
 pub mod view;

@@ -720,7 +720,7 @@ fn a_loss_during_the_snapshot_is_told_after_it() {
     let mut w = Watch { world: World::new(no_container), toy: Toy::new(true) };
     let mut events = toy.start();
     let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
-    events.push(Stamped { stamp, event: Event::Lost { count: 3, hook: Some("setns") } });
+    events.push(Stamped { stamp, event: Event::Lost { count: 3, hook: Some("setns".into()) } });
     events.extend(toy.visit(false));
     events.push(toy.snapshot_end());
     let lines = w.apply(&events);

@@ -1,17 +1,22 @@
 //! The command line: one file per verb, one exit code per outcome.
 
 mod census_source;
+mod chosen;
 mod doctor;
 pub mod exit;
 mod flags;
 mod ls;
 mod map;
 pub mod output;
+mod record;
+mod recorder;
+mod replay;
 mod schema;
 pub mod selection;
 mod show;
 pub mod shutdown;
 pub mod stream;
+mod verify;
 mod watch;
 mod why;
 
@@ -42,6 +47,9 @@ enum Verb {
     Why(why::Args),
     Show(show::Args),
     Map(map::Args),
+    Record(record::Args),
+    Replay(replay::Args),
+    Verify(verify::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -56,6 +64,9 @@ pub fn main() -> ExitCode {
             Verb::Why(args) => why::run(&args, &mut out),
             Verb::Map(args) => map::run(&args, &mut out),
             Verb::Show(args) => show::run(&args, &mut out),
+            Verb::Record(args) => record::run(&args, &mut out),
+            Verb::Replay(args) => replay::run(&args, &mut out),
+            Verb::Verify(args) => verify::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },
@@ -110,6 +121,11 @@ fn show_or_refuse(error: &clap::Error, out: &mut Stdout) -> Result<Outcome, Fail
 fn say(message: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "nstrace: {message}");
+}
+
+/// A path as messages name it.
+fn shown(path: &std::path::Path) -> String {
+    escaped(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).to_string()
 }
 
 /// Messages may carry names from anywhere, and verifier logs of many lines.

@@ -16,6 +16,9 @@ pub struct Selection {
     /// Only what belongs to some container.
     pub only_containers: bool,
     pub filter: Option<Filter>,
+    /// Not before this time and not after that one, UTC in nanoseconds.
+    pub since: Option<i64>,
+    pub until: Option<i64>,
 }
 
 impl Selection {
@@ -23,6 +26,8 @@ impl Selection {
         // Accounting is about no type and no container: hiding it would pass an incomplete stream off as complete.
         let is_accounting = matches!(change.what, What::Lost { .. } | What::Resynced);
         (is_accounting || (self.admits_type(change) && self.admits_container(change)))
+            && self.since.is_none_or(|since| change.utc_ns >= since)
+            && self.until.is_none_or(|until| change.utc_ns <= until)
             && self.filter.as_ref().is_none_or(|filter| filter.matches(change))
     }
 

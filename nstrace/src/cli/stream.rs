@@ -35,6 +35,8 @@ pub struct Limits {
     pub duration: Option<Duration>,
     /// Printed changes; those of the start-up snapshot do not count.
     pub count: Option<u64>,
+    /// A fact whose first changes reach the count is printed to its last one: what is printed is what is recorded.
+    pub whole_facts: bool,
 }
 
 /// Why a stream ended.
@@ -86,6 +88,7 @@ pub fn run_stream(
         view,
         heading,
         count: limits.count,
+        whole_facts: limits.whole_facts,
         out,
         summary,
         written: 0,
@@ -129,6 +132,7 @@ struct Stream<'a> {
     /// Still to be printed.
     heading: bool,
     count: Option<u64>,
+    whole_facts: bool,
     out: &'a mut dyn Sink,
     summary: Summary,
     /// Lines of changes, those of the start-up snapshot included.
@@ -167,12 +171,19 @@ impl Stream<'_> {
         for event in events {
             let mut changes = std::mem::take(&mut self.changes);
             self.world.apply(event, &mut changes);
+            let mut reached = Reached::Nothing;
             for change in changes.drain(..) {
                 if self.print(&change)? == Reached::Limit {
-                    return Ok(Reached::Limit);
+                    reached = Reached::Limit;
+                    if !self.whole_facts {
+                        break;
+                    }
                 }
             }
             self.changes = changes;
+            if reached == Reached::Limit {
+                return Ok(reached);
+            }
         }
         let suspects = self.world.take_suspects();
         if !suspects.is_empty() {

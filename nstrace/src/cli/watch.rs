@@ -2,29 +2,25 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use super::{
+    chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
-    flags::{self, Attach, Color},
+    flags::{self, Attach},
     output::Stdout,
     say,
-    selection::Selection,
     shutdown::Shutdown,
     stream::{Limits, Model, run_stream},
 };
 use crate::{
     container,
     event::Stamped,
-    filter::{CHANGE_FIELDS, Filter},
     kernel::{
         self,
         report::{AttachMode, Report},
     },
     model::{Change, World},
-    ns::{NsName, NsType},
+    ns::NsName,
     source::{self, Source},
-    view::{View, columns::Column, text::TextView},
 };
 
 /// Print what happens to namespaces, one line per event
@@ -33,25 +29,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = after_long_help())]
 pub(super) struct Args {
-    /// Print JSON Lines; 'nstrace schema' describes them
-    #[arg(short = 'J', long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 
-    /// Only namespaces of these types: mnt, pid, net, ipc, uts, user, cgroup, time
-    #[arg(short, long = "type", value_name = "TYPE,...", value_delimiter = ',')]
-    types: Vec<NsType>,
-
-    /// Only what this container does: its id, the start of it, or its name; may be repeated
-    #[arg(long = "container", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    container: Vec<String>,
-
-    /// Only what some container does
-    #[arg(long)]
-    containers: bool,
-
-    /// Only events for which this scols-filter(5) expression holds, like 'TYPE == "net" and PID > 1'
-    #[arg(short = 'Q', long, value_name = "EXPR")]
-    filter: Option<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 
     /// Stop after this time: 500ms, 10s, 2m, 1h
     #[arg(long, value_name = "TIME", value_parser = flags::duration)]
@@ -60,18 +42,6 @@ pub(super) struct Args {
     /// Stop after this many printed events; snapshot lines do not count
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-
-    /// Columns to show; +COLS adds to the default ones
-    #[arg(short, long, value_name = "COLS", conflicts_with = "json")]
-    output: Option<String>,
-
-    /// Print no heading
-    #[arg(short, long)]
-    noheadings: bool,
-
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
-    color: Color,
 
     /// How to attach to the kernel
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
@@ -87,20 +57,17 @@ pub(super) struct Args {
 }
 
 fn after_long_help() -> String {
-    let list = |names: Vec<&str>| names.join(" ");
     format!(
-        "Columns of --output: {}\n\nFields of --filter: {}\n\nLIFETIME counts seconds, NS is the inode number.\n\n\
-         Examples:\n  nstrace watch -t net,pid\n  nstrace watch -J --duration 10s -Q 'EVENT == \"destroyed\" and LIFETIME < 1.5'\n  \
+        "{}\n\nExamples:\n  nstrace watch -t net,pid\n  nstrace watch -J --duration 10s -Q 'EVENT == \"destroyed\" and LIFETIME < 1.5'\n  \
          nstrace watch -Q 'EVENT != \"snapshot\" and COMM =~ \"^runc\"'",
-        list(Column::ALL.map(Column::name).to_vec()),
-        list(CHANGE_FIELDS.iter().map(|f| f.name).collect()),
+        chosen::names(),
     )
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     // Everything that can be wrong with the command line is told before the kernel is touched.
-    let selection = selection(args)?;
-    let view = view(args)?;
+    let selection = args.chosen.selection()?;
+    let view = args.look.view()?;
     let shutdown = Shutdown::default();
     shutdown
         .on_signals()
@@ -116,35 +83,15 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         say(&format!("not seen on this kernel: {}", super::one_line(&missing)));
     }
 
-    let limits = Limits { duration: args.duration, count: args.count };
-    let result = run_stream(&mut *source, &mut *world, &selection, &view, !args.noheadings, limits, &shutdown, out);
+    let limits = Limits { duration: args.duration, count: args.count, whole_facts: false };
+    let result =
+        run_stream(&mut *source, &mut *world, &selection, &view, !args.look.noheadings, limits, &shutdown, out);
     shutdown.finish();
     let summary = result?;
     if !shutdown.hung_up() {
         say(&summary.to_string());
     }
     Ok(Outcome::Complete)
-}
-
-fn selection(args: &Args) -> Result<Selection, Failure> {
-    let filter = args.filter.as_deref().map(|text| Filter::parse(text, &CHANGE_FIELDS)).transpose();
-    Ok(Selection {
-        types: args.types.clone(),
-        containers: args.container.clone(),
-        only_containers: args.containers,
-        filter: filter.map_err(|error| Failure::Usage(error.to_string()))?,
-    })
-}
-
-fn view(args: &Args) -> Result<View, Failure> {
-    if args.json {
-        return Ok(View::Json);
-    }
-    let columns = match &args.output {
-        None => Column::DEFAULT.to_vec(),
-        Some(list) => Column::list(list).map_err(|error| Failure::Usage(error.to_string()))?,
-    };
-    Ok(View::Text(TextView { columns, colour: args.color.wanted(), zone: TimeZone::system() }))
 }
 
 /// An attached source, the model for its events, and what it cannot see.

@@ -115,19 +115,30 @@ impl Proc {
 
     /// Calls `each` with the mount namespace and whether it is hidden, once per mount.
     ///
-    /// `mountinfo` is read of one process per mount namespace and root directory: a process under chroot(2) sees only
-    /// the mounts below its root, so one without gives the better path and is read first.
+    /// `mountinfo` is read of one thread per mount namespace and root directory: a process under chroot(2) sees only
+    /// the mounts below its root, so one without gives the better path and is read first. The thread that was found first may
+    /// have ended by then; the next one is asked.
     fn mounts(&self, mut each: impl FnMut(u32, &mountinfo::Mount<'_>, bool)) -> Result<Missed, ReadError> {
         let root = self.open()?;
         let mut missed = Missed::default();
         let mut seen: HashMap<u32, HashSet<u64>> = HashMap::new();
         let mut text = Vec::new();
-        for (mnt_ns, tgid, tid) in mount_namespaces(&root, self, &mut missed)? {
-            let path = format!("{tgid}/task/{tid}/mountinfo");
-            let read = CString::new(path.as_str())
-                .map_err(|_| ReadError::Malformed("path"))
-                .and_then(|name| read_file(&root, &name, &mut text));
-            if let Err(error) = read {
+        for (mnt_ns, readers) in mount_namespaces(&root, self, &mut missed)? {
+            let mut failed = None;
+            let found = readers.into_iter().any(|(tgid, tid)| {
+                let path = format!("{tgid}/task/{tid}/mountinfo");
+                let read = CString::new(path.as_str())
+                    .map_err(|_| ReadError::Malformed("path"))
+                    .and_then(|name| read_file(&root, &name, &mut text));
+                // Of all that failed, the one that says more than that its task is gone.
+                if let Err(error) = &read
+                    && failed.as_ref().is_none_or(|(before, _)| matches!(before, ReadError::Gone))
+                {
+                    failed = Some((*error, path));
+                }
+                read.is_ok()
+            });
+            if let (false, Some((error, path))) = (found, failed) {
                 missed.note(error, format_args!("{}/{path}", self.root.display()));
                 continue;
             }
@@ -236,11 +247,17 @@ fn nsfs_behind(dir: &OwnedFd, name: &CString, device: (u32, u32)) -> Option<(NsT
     Some((ns_type, u32::try_from(stat.stx_ino).ok()?))
 }
 
-/// (mount namespace, process, thread), one per mount namespace and root directory; those with root `/` first.
-fn mount_namespaces(root: &OwnedFd, proc: &Proc, missed: &mut Missed) -> Result<Vec<(u32, u32, u32)>, ReadError> {
+/// Most threads kept for each mount namespace and root directory.
+const READERS: usize = 8;
+
+/// A mount namespace with (process, thread) whose `mountinfo` shows the same of it.
+type MountReaders = (u32, Vec<(u32, u32)>);
+
+/// One entry per mount namespace and root directory; those with root `/` first.
+fn mount_namespaces(root: &OwnedFd, proc: &Proc, missed: &mut Missed) -> Result<Vec<MountReaders>, ReadError> {
     let mut buffer = [0; libc::PATH_MAX as usize];
-    let mut seen: HashSet<(u32, Vec<u8>)> = HashSet::new();
-    let (mut whole, mut confined) = (Vec::new(), Vec::new());
+    let mut seen: HashMap<(u32, Vec<u8>), usize> = HashMap::new();
+    let mut found: Vec<(bool, MountReaders)> = Vec::new();
     for tgid in numeric_names(root)? {
         let threads = open_dir(root, &format!("{tgid}/task")).and_then(|dir| Ok((numeric_names(&dir)?, dir)));
         let (tids, dir) = match threads {
@@ -264,12 +281,17 @@ fn mount_namespaces(root: &OwnedFd, proc: &Proc, missed: &mut Missed) -> Result<
             let Some((NsType::Mnt, mnt_ns)) = mnt_ns else { continue };
             let Ok(name) = CString::new(format!("{tid}/root")) else { continue };
             let Ok(root_dir) = read_link(dir.as_fd(), &name, &mut buffer) else { continue };
-            if seen.insert((mnt_ns, root_dir.to_vec())) {
-                let list = if root_dir == b"/" { &mut whole } else { &mut confined };
-                list.push((mnt_ns, tgid, tid));
+            let is_whole = root_dir == b"/";
+            let at = *seen.entry((mnt_ns, root_dir.to_vec())).or_insert_with(|| {
+                found.push((is_whole, (mnt_ns, Vec::new())));
+                found.len() - 1
+            });
+            let readers = &mut found[at].1.1;
+            if readers.len() < READERS {
+                readers.push((tgid, tid));
             }
         }
     }
-    whole.append(&mut confined);
-    Ok(whole)
+    found.sort_by_key(|(is_whole, _)| !is_whole);
+    Ok(found.into_iter().map(|(_, readers)| readers).collect())
 }

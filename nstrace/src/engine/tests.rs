@@ -70,7 +70,7 @@ fn process(pid: u32, uid: u32, cgroup: &str) -> Process {
 }
 
 fn table(processes: Vec<Process>) -> ProcessTable {
-    ProcessTable { by_pid: processes.into_iter().map(|p| (p.status.pid, p)).collect(), ..ProcessTable::default() }
+    ProcessTable::of(processes)
 }
 
 fn bare(id: &str) -> Container {

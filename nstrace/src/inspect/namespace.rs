@@ -230,31 +230,40 @@ fn owned(tree: &UserTree, ns: NsName) -> Vec<NsRef> {
     owned.into_iter().map(|(ns_type, inum)| NsRef(tree.named(ns_type, inum))).collect()
 }
 
+/// Members through which a way is tried: one may have ended by now.
+const MOST_ROOTS: usize = 8;
+
 /// Opens a namespace by any way there is: a task's link, a descriptor, a mount. None: no way, or it is another one by now.
 pub fn open(places: &Places, table: &ProcessTable, holders: &[Holder], ns: NsName) -> Option<NsFile> {
     let same = |file: &NsFile| (file.name.ns_type, file.name.inum) == (ns.ns_type, ns.inum);
-    let by_task = table.iter().find_map(|process| {
-        let (slot, _) = process.slots.iter().find(|(_, at)| (at.ns_type, at.inum) == (ns.ns_type, ns.inum))?;
+    let by_slot = |process: &Process, slot: Slot| {
         let dir = TaskDir::open(&places.proc, process.status.pid).ok()?;
         NsFile::open(&dir, format!("ns/{}", slot.proc_name())).ok().filter(same)
-    });
+    };
+    let by_member = || table.members(ns).take(MOST_ROOTS).find_map(|p| by_slot(p, Slot::Member(ns.ns_type)));
+    let by_pending = || {
+        let slot = Slot::ForChildren(ns.ns_type);
+        let has_slot = matches!(ns.ns_type, NsType::Pid | NsType::Time);
+        let mut pending = table.iter().filter(|p| has_slot && p.slots.get(slot).is_some_and(|at| at.inum == ns.inum));
+        pending.find_map(|p| by_slot(p, slot))
+    };
     let by_holder = || {
         holders.iter().filter(|held| (held.ns.ns_type, held.ns.inum) == (ns.ns_type, ns.inum)).find_map(|held| {
-            let path = match &held.holder {
-                PinHolder::Fd { tgid, fd } => format!("{}/{tgid}/fd/{fd}", places.proc.root().display()),
+            let open = |path: &str| NsFile::open(CWD, path).ok().filter(same);
+            match &held.holder {
+                PinHolder::Fd { tgid, fd } => open(&format!("{}/{tgid}/fd/{fd}", places.proc.root().display())),
                 PinHolder::Mount { mnt_ns, path } => {
-                    // Through the root of a member of that mount namespace.
-                    let of = table.iter().find(|p| p.member(NsType::Mnt).is_some_and(|mnt| mnt.inum == *mnt_ns));
-                    match of {
-                        Some(p) => format!("{}/{}/root{path}", places.proc.root().display(), p.status.pid),
-                        None => path.clone(),
-                    }
+                    // Through the root of a member of that mount namespace; one may have ended by now.
+                    let mnt = NsName { ns_type: NsType::Mnt, inum: *mnt_ns, id: None };
+                    let by_member = table.members(mnt).take(MOST_ROOTS).find_map(|member| {
+                        open(&format!("{}/{}/root{path}", places.proc.root().display(), member.status.pid))
+                    });
+                    by_member.or_else(|| open(path))
                 }
-            };
-            NsFile::open(CWD, path.as_str()).ok().filter(same)
+            }
         })
     };
-    by_task.or_else(by_holder)
+    by_member().or_else(by_pending).or_else(by_holder)
 }
 
 fn inside(places: &Places, table: &ProcessTable, file: &NsFile) -> Result<Inside, Errno> {

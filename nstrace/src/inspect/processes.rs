@@ -1,6 +1,9 @@
 //! Every process with what the other parts ask of it; zombies too, threads not.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, OnceLock},
+};
 
 use rustix::{
     fs::{CWD, Dir, Mode, OFlags},
@@ -66,6 +69,8 @@ pub struct ProcessTable {
     /// The initial namespaces; empty slots: not to be seen.
     pub initial: SlotSet,
     pub missed: Missed,
+    /// PIDs by what they are members of, ascending; made when it is first asked for.
+    members: OnceLock<HashMap<(NsType, u32), Vec<u32>>>,
 }
 
 impl ProcessTable {
@@ -95,6 +100,12 @@ impl ProcessTable {
         Ok(table)
     }
 
+    /// A table of these processes.
+    pub fn of(processes: impl IntoIterator<Item = Process>) -> Self {
+        let by_pid = processes.into_iter().map(|process| (process.status.pid, process)).collect();
+        Self { by_pid, ..Self::default() }
+    }
+
     pub fn get(&self, pid: u32) -> Option<&Process> {
         self.by_pid.get(&pid)
     }
@@ -105,7 +116,17 @@ impl ProcessTable {
 
     /// Members of `ns`, ascending.
     pub fn members(&self, ns: NsName) -> impl Iterator<Item = &Process> {
-        self.iter().filter(move |p| p.member(ns.ns_type).is_some_and(|own| own.inum == ns.inum))
+        let members = self.members.get_or_init(|| {
+            let mut members: HashMap<(NsType, u32), Vec<u32>> = HashMap::new();
+            for process in self.iter() {
+                for own in NsType::ALL.into_iter().filter_map(|ns_type| process.member(ns_type)) {
+                    members.entry((own.ns_type, own.inum)).or_default().push(process.status.pid);
+                }
+            }
+            members
+        });
+        let pids = members.get(&(ns.ns_type, ns.inum)).map(Vec::as_slice).unwrap_or_default();
+        pids.iter().filter_map(|pid| self.by_pid.get(pid))
     }
 
     /// By comparison with those of this boot; where they may not be seen, by number: what is made at run time has a number

@@ -18,6 +18,23 @@ pub struct Refusal {
     pub verifier: String,
 }
 
+impl Refusal {
+    /// From what bpf(2) and the verifier said.
+    pub(super) fn at_load(error: &std::io::Error, verifier: String) -> Self {
+        let last = verifier.lines().rev().map(str::trim).find(|l| {
+            !l.is_empty()
+                && !l.starts_with("processed ")
+                && !l.starts_with("stack depth ")
+                && !l.starts_with("verification time ")
+        });
+        let reason = match last {
+            Some(line) => format!("refused by the verifier: {error}: {line}"),
+            None => format!("refused at load: {error}"),
+        };
+        Self { reason, verifier }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
@@ -27,20 +44,7 @@ impl fmt::Display for Refusal {
 impl From<ProgramError> for Refusal {
     fn from(error: ProgramError) -> Self {
         match error {
-            ProgramError::LoadError { io_error, verifier_log } => {
-                let verifier = verifier_log.to_string();
-                let last = verifier.lines().rev().map(str::trim).find(|l| {
-                    !l.is_empty()
-                        && !l.starts_with("processed ")
-                        && !l.starts_with("stack depth ")
-                        && !l.starts_with("verification time ")
-                });
-                let reason = match last {
-                    Some(line) => format!("refused by the verifier: {io_error}: {line}"),
-                    None => format!("refused at load: {io_error}"),
-                };
-                Self { reason, verifier }
-            }
+            ProgramError::LoadError { io_error, verifier_log } => Self::at_load(&io_error, verifier_log.to_string()),
             ProgramError::SyscallError(error) => {
                 Self { reason: format!("{}: {}", error.call, error.io_error), verifier: String::new() }
             }

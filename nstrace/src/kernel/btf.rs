@@ -5,7 +5,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
     hash::BuildHasher as _,
+    io,
+    ops::Deref,
+    sync::OnceLock,
 };
 
 /// `BTF_MAGIC`, little-endian.
@@ -19,7 +23,7 @@ const MAX_DEPTH: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     #[error("{path}: {error}: the kernel needs CONFIG_DEBUG_INFO_BTF")]
-    Missing { path: String, error: std::io::Error },
+    Missing { path: String, error: io::Error },
     #[error("not BTF: bad magic number")]
     Magic,
     #[error("BTF is cut short or damaged at byte {0}")]
@@ -54,18 +58,70 @@ mod kind {
 /// Hash of a name → type number: a kernel has some eighty thousand names, and copies of them would take most of the time.
 type Names = HashMap<u64, u32, foldhash::fast::FixedState>;
 
-/// Parsed BTF of a kernel.
+/// Parsed BTF of a kernel. Indices are made when they are first asked for.
 #[derive(Debug)]
 pub struct Btf {
-    data: Vec<u8>,
+    data: Blob,
     strings: usize,
     /// Byte position of each type, by type number; number 0 is void.
     types: Vec<u32>,
-    structs: Names,
-    functions: Names,
+    /// Type numbers of named structures, functions and typedefs, in their order.
+    struct_ids: Vec<u32>,
+    function_ids: Vec<u32>,
+    typedef_ids: Vec<u32>,
+    structs: OnceLock<Names>,
+    functions: OnceLock<Names>,
     hasher: foldhash::fast::FixedState,
     /// Names after `btf_trace_`.
-    tracepoints: HashSet<Vec<u8>>,
+    tracepoints: OnceLock<HashSet<Vec<u8>>>,
+}
+
+/// The bytes: the kernel's own where it lets them be mapped (6.16+; reading takes some two thousand calls, a page each).
+enum Blob {
+    Mapped { at: *const u8, len: usize },
+    Read(Vec<u8>),
+}
+
+// SAFETY: what is mapped is read-only, never changes, and is this value's alone.
+unsafe impl Send for Blob {}
+// SAFETY: as above.
+unsafe impl Sync for Blob {}
+
+impl Blob {
+    fn map(file: &File) -> io::Result<Self> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let (read, private) = (rustix::mm::ProtFlags::READ, rustix::mm::MapFlags::PRIVATE);
+        // SAFETY: a new mapping at a place of the kernel's choice; the file's content is constant.
+        let at = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, read, private, file, 0) }?;
+        Ok(Self::Mapped { at: at.cast(), len })
+    }
+}
+
+impl Deref for Blob {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            // SAFETY: the mapping has this length and lives as long as the value.
+            Self::Mapped { at, len } => unsafe { std::slice::from_raw_parts(*at, *len) },
+            Self::Read(bytes) => bytes,
+        }
+    }
+}
+
+impl Drop for Blob {
+    fn drop(&mut self) {
+        if let Self::Mapped { at, len } = *self {
+            // SAFETY: made by `map`, and nothing refers to it any more.
+            let _ = unsafe { rustix::mm::munmap(at.cast_mut().cast(), len) };
+        }
+    }
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -84,12 +140,20 @@ impl Btf {
     /// Reads the running kernel's BTF.
     pub fn of_running_kernel() -> Result<Self, BtfError> {
         let path = "/sys/kernel/btf/vmlinux";
-        let data = std::fs::read(path).map_err(|error| BtfError::Missing { path: path.to_owned(), error })?;
-        Self::parse(data)
+        let missing = |error| BtfError::Missing { path: path.to_owned(), error };
+        let file = File::open(path).map_err(missing)?;
+        match Blob::map(&file) {
+            Ok(blob) => Self::index(blob),
+            Err(_) => Self::parse(std::fs::read(path).map_err(missing)?),
+        }
     }
 
     /// Indexes a BTF blob.
     pub fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
+        Self::index(Blob::Read(data))
+    }
+
+    fn index(data: Blob) -> Result<Self, BtfError> {
         if data.len() < HEADER_LEN {
             return Err(BtfError::Truncated(data.len()));
         }
@@ -104,14 +168,20 @@ impl Btf {
         if type_end > data.len() || strings_end > data.len() {
             return Err(BtfError::Truncated(data.len()));
         }
+        // A type and its members take some thirty bytes.
+        let mut types = Vec::with_capacity((type_end - type_start) / 24);
+        types.push(u32::MAX);
         let mut btf = Self {
             data,
             strings,
-            types: vec![u32::MAX],
-            structs: Names::default(),
-            functions: Names::default(),
+            types,
+            struct_ids: Vec::new(),
+            function_ids: Vec::new(),
+            typedef_ids: Vec::new(),
+            structs: OnceLock::new(),
+            functions: OnceLock::new(),
             hasher: foldhash::fast::FixedState::default(),
-            tracepoints: HashSet::new(),
+            tracepoints: OnceLock::new(),
         };
         let mut at = type_start;
         while at < type_end {
@@ -119,22 +189,9 @@ impl Btf {
             let head = btf.head_at(at)?;
             btf.types.push(u32::try_from(at).map_err(|_| BtfError::Truncated(at))?);
             match head.kind {
-                kind::STRUCT | kind::UNION => {
-                    let hash = btf.hash(btf.name(head.name));
-                    if head.name != 0 {
-                        btf.structs.entry(hash).or_insert(id);
-                    }
-                }
-                kind::FUNC => {
-                    let hash = btf.hash(btf.name(head.name));
-                    btf.functions.entry(hash).or_insert(id);
-                }
-                kind::TYPEDEF => {
-                    if let Some(name) = btf.name(head.name).strip_prefix(b"btf_trace_") {
-                        let name = name.to_vec();
-                        btf.tracepoints.insert(name);
-                    }
-                }
+                kind::STRUCT | kind::UNION if head.name != 0 => btf.struct_ids.push(id),
+                kind::FUNC => btf.function_ids.push(id),
+                kind::TYPEDEF => btf.typedef_ids.push(id),
                 _ => {}
             }
             at = add(head.body, body_len(head, id)?)?;
@@ -142,32 +199,70 @@ impl Btf {
         Ok(btf)
     }
 
+    fn structs(&self) -> &Names {
+        self.structs.get_or_init(|| self.names(&self.struct_ids))
+    }
+
+    fn functions(&self) -> &Names {
+        self.functions.get_or_init(|| self.names(&self.function_ids))
+    }
+
+    /// The first type of each name.
+    fn names(&self, ids: &[u32]) -> Names {
+        let mut names = Names::with_capacity_and_hasher(ids.len(), self.hasher.clone());
+        for &id in ids {
+            if let Some(head) = self.head(id) {
+                names.entry(self.hash(self.name(head.name))).or_insert(id);
+            }
+        }
+        names
+    }
+
+    /// Type numbers of these functions; faster than an index of all functions when few are asked for.
+    pub fn functions_named<const N: usize>(&self, wanted: &[String; N]) -> [Option<u32>; N] {
+        let mut found = [None; N];
+        for &id in &self.function_ids {
+            let Some(head) = self.head(id) else { continue };
+            let name = self.data.get(self.strings + head.name as usize..).unwrap_or_default();
+            for (found, wanted) in found.iter_mut().zip(wanted) {
+                if found.is_none() && name.starts_with(wanted.as_bytes()) && name.get(wanted.len()) == Some(&0) {
+                    *found = Some(id);
+                }
+            }
+        }
+        found
+    }
+
     /// The kernel has a traceable function of this name (`BTF_KIND_FUNC`). It may still be inlined at places or `notrace`.
     pub fn has_function(&self, name: &str) -> bool {
-        self.named(&self.functions, name).is_some()
+        self.named(self.functions(), name).is_some()
     }
 
     /// Number of parameters of a function; None when there is no such function.
     pub fn parameters(&self, function: &str) -> Option<u32> {
-        let id = self.named(&self.functions, function)?;
+        let id = self.named(self.functions(), function)?;
         let proto = self.head(self.head(id)?.size_or_type)?;
         (proto.kind == kind::FUNC_PROTO).then_some(proto.vlen)
     }
 
     /// The kernel has a BTF tracepoint of this name: the verifier looks for a typedef `btf_trace_NAME`.
     pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.tracepoints.contains(name.as_bytes())
+        let tracepoints = self.tracepoints.get_or_init(|| {
+            let names = self.typedef_ids.iter().filter_map(|&id| Some(self.name(self.head(id)?.name)));
+            names.filter_map(|name| Some(name.strip_prefix(b"btf_trace_")?.to_vec())).collect()
+        });
+        tracepoints.contains(name.as_bytes())
     }
 
     /// Size of a structure in bytes.
     pub fn size_of(&self, structure: &str) -> Option<u32> {
-        Some(self.head(self.named(&self.structs, structure)?)?.size_or_type)
+        Some(self.head(self.named(self.structs(), structure)?)?.size_or_type)
     }
 
     /// Byte offset of a member, given as a path such as `ns.inum`; anonymous structs and unions are looked into.
     /// None when the kernel has no such structure or member, or the member is a bit field.
     pub fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
-        let mut id = self.named(&self.structs, structure)?;
+        let mut id = self.named(self.structs(), structure)?;
         let mut bits = 0_u32;
         for name in path.split('.') {
             let (member, offset) = self.member(self.resolve(id)?, name.as_bytes(), 0)?;

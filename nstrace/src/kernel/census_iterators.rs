@@ -2,29 +2,18 @@
 //!
 //! An object of its own is loaded, with only the programs that are asked for. Nothing is attached, no reference is taken.
 
-use std::io::Read;
+use std::fs;
 
 use anyhow::{Context, bail};
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, MapData},
-    programs::Iter,
-};
 use nstrace_common::{
     census::{File, Head, Mount, Namespace, Task, WALKS, Walk, kind},
-    layout::{ABSENT, Layout},
-    slots::TYPES,
+    layout::{ABSENT, Config, Layout},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ns::NsType;
 
-use super::{
-    btf::Btf,
-    census_layout,
-    environment::{config, is_privileged},
-    layout, object,
-};
+use super::{btf::Btf, census_layout, environment::is_privileged, iterator_object::IteratorObject, layout, object};
 
 /// One record of an iterator.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +25,11 @@ pub enum Record {
 }
 
 /// Loaded iterators.
-#[expect(missing_debug_implementations, reason = "aya's map types have none")]
+#[derive(Debug)]
 pub struct CensusIterators {
-    ebpf: Ebpf,
-    btf: aya::Btf,
+    object: IteratorObject,
+    /// As [`TARGETS`]: type numbers in the kernel's BTF; None where this kernel has no such iterator.
+    targets: [Option<u32>; TARGETS.len()],
     layout: Layout,
     has_all_lists: bool,
 }
@@ -52,6 +42,14 @@ pub struct MountTree(pub u64);
 fn address(key: u64, inum: u32) -> u64 {
     key ^ u64::from(inum) << 32
 }
+
+/// What is iterated over, in the names of the kernel's `bpf_iter_*` functions.
+const TARGETS: [&str; 3] = ["task", "task_file", "task_vma"];
+
+/// Namespaces that are known to be described already, for each thread of the system, and at least and at most.
+const SEEN: u32 = 8;
+const SEEN_LEAST: u32 = 1 << 15;
+const SEEN_MOST: u32 = 1 << 18;
 
 /// Most passes over the tasks for one walk.
 const MAX_RUNS: u32 = 1000;
@@ -69,20 +67,17 @@ impl CensusIterators {
         if !is_privileged() {
             bail!("neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON: run as root");
         }
-        let own_btf = &Btf::of_running_kernel()?;
-        let btf = aya::Btf::from_sys_fs().context("/sys/kernel/btf/vmlinux")?;
-        let layout = layout::resolve(own_btf).layout;
-        let census = census_layout::resolve(own_btf);
-        let config = config(false, own_btf, [0; TYPES]);
+        let btf = &Btf::of_running_kernel()?;
+        let layout = layout::resolve(btf).layout;
+        let census = census_layout::resolve(btf);
+        let config = Config { self_tgid: std::process::id(), ..Config::DEFAULT };
         super::tracer::raise_memlock();
-        let ebpf = EbpfLoader::new()
-            .btf(Some(&btf))
-            .override_global("LAYOUT", layout.as_bytes(), true)
-            .override_global("CENSUS", census.as_bytes(), true)
-            .override_global("CONFIG", config.as_bytes(), true)
-            .load(object)
-            .context("cannot load the eBPF object")?;
-        Ok(Self { ebpf, btf, layout, has_all_lists: census.ns_common_list != ABSENT })
+        let globals = [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
+        let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
+        let object = IteratorObject::open(object, globals, &[("SEEN", seen_entries())])?;
+        let targets = btf.functions_named(&TARGETS.map(|target| format!("bpf_iter_{target}")));
+        let has_all_lists = census.ns_common_list != ABSENT;
+        Ok(Self { object, targets, layout, has_all_lists })
     }
 
     /// Every thread, each namespace it refers to before it.
@@ -138,18 +133,18 @@ impl CensusIterators {
         let mut bytes = Vec::new();
         let mut torn = 0;
         for some in trees.chunks(WALKS) {
-            let mut list: Array<_, u64> = Array::try_from(self.ebpf.map_mut("TREES").context("no map TREES")?)?;
-            for (at, &tree) in (0_u32..).zip(some) {
-                list.set(at, tree, 0)?;
+            for (at, tree) in (0_u32..).zip(some) {
+                self.object.set("TREES", at, tree.as_bytes())?;
             }
             // No more than WALKS.
             let count = u32::try_from(some.len())?;
             let mut walk = Walk { count, ..Walk::default() };
             let mut runs = 0;
             while walk.to.index < count {
-                self.place()?.set(0, Plain(Walk { visit: 0, ..walk }), 0)?;
+                self.object.set("WALK", 0, Walk { visit: 0, ..walk }.as_bytes())?;
                 bytes.append(&mut self.read(program, "task")?);
-                let Plain(after) = self.place()?.get(&0, 0)?;
+                let mut after = Walk::default();
+                self.object.get("WALK", 0, after.as_mut_bytes())?;
                 runs += 1;
                 // Memory that is used again under the walk could lead it in circles.
                 if after.to == walk.to || runs > MAX_RUNS {
@@ -162,40 +157,19 @@ impl CensusIterators {
         Ok((bytes, torn))
     }
 
-    fn place(&mut self) -> anyhow::Result<Array<&mut MapData, Plain>> {
-        Ok(Array::try_from(self.ebpf.map_mut("WALK").context("no map WALK")?)?)
-    }
-
-    fn read(&mut self, name: &str, target: &str) -> anyhow::Result<Vec<u8>> {
-        let program: &mut Iter =
-            self.ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?.try_into()?;
-        match program.load(target, &self.btf) {
-            Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => {}
-            Err(error) => {
-                let refusal = super::attach::Refusal::from(error);
-                bail!("{}", refusal.reason);
-            }
-        }
-        let link = program.attach()?;
-        let mut file = program.take_link(link)?.into_file()?;
-        let mut bytes = Vec::new();
-        // A large buffer: the kernel hands out at most its own 32 KiB a call, but never splits for a smaller one.
-        let mut chunk = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut chunk)? {
-                0 => return Ok(bytes),
-                n => bytes.extend_from_slice(&chunk[..n]),
-            }
-        }
+    fn read(&mut self, program: &str, target: &str) -> anyhow::Result<Vec<u8>> {
+        let at = TARGETS.iter().position(|known| *known == target);
+        let id = at.and_then(|at| self.targets[at]);
+        self.object.read(program, id.with_context(|| format!("this kernel has no iterator over {target}"))?)
     }
 }
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Plain(Walk);
-
-// SAFETY: zerocopy has checked that a `Walk` has no padding and that any bytes are one.
-unsafe impl aya::Pod for Plain {}
+/// Room for the namespaces of so many threads as there are now (proc_loadavg(5), fourth field).
+fn seen_entries() -> u32 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let threads = text.split_whitespace().nth(3).and_then(|field| field.split_once('/')?.1.parse().ok());
+    threads.map_or(SEEN_MOST, |threads: u32| threads.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST))
+}
 
 /// Splits what an iterator gave into records; ends early at a record of unknown kind, which cannot come from our object.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record> {

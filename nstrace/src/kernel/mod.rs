@@ -1,6 +1,7 @@
 //! The only place that names aya, BTF, a kernel function or a kernel version.
 
 mod attach;
+mod bpf_calls;
 pub mod btf;
 pub mod btf_reduce;
 pub mod census_iterators;
@@ -9,6 +10,7 @@ mod counters;
 mod debug_log;
 mod environment;
 pub mod facts;
+mod iterator_object;
 pub mod layout;
 mod object;
 pub mod plan;

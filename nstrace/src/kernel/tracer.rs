@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use aya::{Ebpf, EbpfLoader, maps::RingBuf};
-use nstrace_common::slots::TYPES;
+use nstrace_common::{layout::Layout, slots::TYPES};
 use zerocopy::IntoBytes;
 
 use super::{
@@ -45,6 +45,8 @@ pub struct Tracer {
     pub ring: RingReader,
     pub counters: Counters,
     pub report: Report,
+    /// What the programs were told of this kernel's structures.
+    pub layout: Layout,
     /// What the verifier said about each refused hook.
     pub refusals: Vec<(Hook, String)>,
 }
@@ -95,7 +97,7 @@ pub fn start(options: &Options, surroundings: &Surroundings) -> anyhow::Result<T
     let counters = Counters::new(&mut ebpf, &chosen.hooks)?;
     let report = report(environment, &resolved.missing, options.attach, chosen);
     let ring = RingReader::start(RingBuf::try_from(ring)?)?;
-    Ok(Tracer { ebpf, btf, ring, counters, report, refusals })
+    Ok(Tracer { ebpf, btf, ring, counters, report, layout: resolved.layout, refusals })
 }
 
 impl Tracer {
@@ -143,7 +145,7 @@ fn report(environment: Environment, missing: &[String], attach: Option<AttachMod
 fn load(
     environment: &Environment,
     options: &Options,
-    layout: &nstrace_common::layout::Layout,
+    layout: &Layout,
     own_btf: &super::btf::Btf,
     btf: &aya::Btf,
     initial: [u32; TYPES],

@@ -207,6 +207,9 @@ fn groups(namespaces: &[MntNs]) -> Vec<PeerGroup> {
     groups.into_values().filter(|group| group.peers.len() + group.slaves.len() > 1).collect()
 }
 
+/// Most processes asked for the mounts of one namespace.
+const MOST_READERS: usize = 8;
+
 fn read_one(
     places: &Places,
     table: &ProcessTable,
@@ -218,20 +221,31 @@ fn read_one(
         let link = TaskDir::open(&places.proc, pid).and_then(|dir| dir.link("root")).ok();
         link.map(|link| String::from_utf8_lossy(&link).into_owned())
     };
-    // A process in a chroot sees only what is below it: one that is in none is asked first, the oldest of them.
+    // A process in a chroot sees only what is below it: one that is in none is asked first, the oldest of them. It may have
+    // ended by now: then the next one is asked.
     let living = table.members(ns).filter(|p| !p.status.is_zombie());
-    let best =
-        living.map(|p| (root_of(p.status.pid), p)).min_by_key(|(root, p)| (root.as_deref() != Some("/"), p.start));
-    let (text, ns) = match &best {
-        Some((_, process)) => {
-            let dir = TaskDir::open(&places.proc, process.status.pid)?;
-            // Opened for a moment: that is how its id is learned.
-            let named = NsFile::open(&dir, "ns/mnt").map(|file| file.name).ok();
-            (dir.read("mountinfo")?, named.filter(|named| named.inum == ns.inum).unwrap_or(ns))
+    let mut readers: Vec<_> = living.map(|p| (root_of(p.status.pid), p)).collect();
+    readers.sort_by_key(|(root, p)| (root.as_deref() != Some("/"), p.start, p.status.pid));
+    let read = |pid: u32| -> Result<_, Errno> {
+        let dir = TaskDir::open(&places.proc, pid)?;
+        let text = dir.read("mountinfo")?;
+        // Opened for a moment: that is how its id is learned.
+        let named = NsFile::open(&dir, "ns/mnt").map(|file| file.name).ok();
+        Ok((text, named.filter(|named| named.inum == ns.inum).unwrap_or(ns)))
+    };
+    let mut refused = None;
+    let read = readers.into_iter().take(MOST_READERS).find_map(|(root, process)| match read(process.status.pid) {
+        Ok(read) => Some((Some((root, process)), read)),
+        Err(errno) => {
+            refused.get_or_insert(errno);
+            None
         }
+    });
+    let (best, (text, ns)) = match read {
+        Some(read) => read,
         None => {
-            let file = namespace::open(places, table, holders, ns).ok_or(Errno::ACCESS)?;
-            (enter(places, file.fd())?, file.name)
+            let file = namespace::open(places, table, holders, ns).ok_or(refused.unwrap_or(Errno::ACCESS))?;
+            (None, (enter(places, file.fd())?, file.name))
         }
     };
     let mut containers: Vec<Named> = Vec::new();

@@ -3,6 +3,7 @@
 pub mod mnt;
 pub mod mount_table;
 pub mod net;
+mod net_peers;
 pub mod pid;
 pub mod signals;
 pub mod socket_owner;

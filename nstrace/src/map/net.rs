@@ -1,8 +1,8 @@
 //! `map net`: network namespaces, the pairs and bridges that tie them together, and how containers are connected.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rustix::{io::Errno, thread::LinkNameSpaceType};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::{
@@ -10,9 +10,8 @@ use crate::{
     engine::{Engines, Named},
     event::PinHolder,
     inspect::{
-        Places, enter, namespace,
-        net::{Link, NetView, nsid_of, sockets::Protocol},
-        nsfs::NsFile,
+        Places, namespace,
+        net::{Link, NetView, sockets::Protocol},
         processes::ProcessTable,
         task::NsRef,
         task_dir::TaskDir,
@@ -20,7 +19,11 @@ use crate::{
     ns::{NsName, NsType},
 };
 
-use super::{mnt::Unseen, socket_owner};
+use super::{
+    mnt::Unseen,
+    net_peers::{self, Lead},
+    socket_owner,
+};
 
 /// A container and how it is connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,7 +62,7 @@ pub struct Tie {
     pub to: Option<End>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct End {
     pub ns: u32,
     pub index: u32,
@@ -94,17 +97,25 @@ impl NetMap {
         for ns in of_tasks.chain(holders.iter().map(|held| held.ns).filter(|ns| ns.ns_type == NsType::Net)) {
             found.entry(ns.inum).or_insert(ns);
         }
-        let files: BTreeMap<u32, NsFile> =
-            found.values().filter_map(|&ns| Some((ns.inum, namespace::open(places, table, holders, ns)?))).collect();
+        let mut by_ns: HashMap<u32, Vec<Holder>> = HashMap::new();
+        for held in holders.iter().filter(|held| held.ns.ns_type == NsType::Net) {
+            by_ns.entry(held.ns.inum).or_default().push(held.clone());
+        }
+        let held = |inum: u32| by_ns.get(&inum).map(Vec::as_slice).unwrap_or_default();
+        // One is open at a time: nothing is kept alive for long, and there may be more of them than descriptors.
+        let open = |ns: NsName| namespace::open(places, table, held(ns.inum), ns);
+        let mut leads: BTreeMap<u32, Vec<Lead>> = BTreeMap::new();
         for &ns in found.values() {
-            let ns = files.get(&ns.inum).map_or(ns, |file| file.name);
-            let mut row = describe(table, engines, holders, ns);
-            let visited = match files.get(&ns.inum) {
-                Some(file) => visit(file, &files),
-                None => Err(Errno::ACCESS),
-            };
-            match visited {
-                Ok((view, nsids)) => (row.view, row.nsids) = (Some(view), nsids),
+            let file = open(ns);
+            let ns = file.as_ref().map_or(ns, |file| file.name);
+            let mut row = describe(table, engines, held(ns.inum), ns);
+            match file.as_ref().map_or(Err(Errno::ACCESS), net_peers::visit) {
+                Ok((view, found)) => {
+                    row.view = Some(view);
+                    if !found.is_empty() {
+                        leads.insert(ns.inum, found);
+                    }
+                }
                 Err(errno) => {
                     row.view = from_proc(places, table, ns);
                     let error = crate::view::errno::name(errno.raw_os_error()).into_owned();
@@ -112,6 +123,10 @@ impl NetMap {
                 }
             }
             map.namespaces.push(row);
+        }
+        let nsids = net_peers::resolve(&map.namespaces, &leads, |inum| open(*found.get(&inum)?));
+        for row in &mut map.namespaces {
+            row.nsids = nsids.get(&row.ns.0.inum).cloned().unwrap_or_default();
         }
         map.namespaces.sort_by_key(|row| (!row.initial, row.ns.0.inum));
         map.tie();
@@ -145,21 +160,24 @@ impl NetMap {
             }
         }
         // Both ends of a pair name each other: one line is enough.
-        let known: Vec<(End, Option<End>)> = ties.iter().map(|tie| (tie.from.clone(), tie.to.clone())).collect();
+        let known: HashSet<(End, End)> =
+            ties.iter().filter_map(|tie| Some((tie.from.clone(), tie.to.clone()?))).collect();
         ties.retain(|tie| match &tie.to {
-            Some(to) if *to < tie.from => !known.contains(&(to.clone(), Some(tie.from.clone()))),
+            Some(to) if *to < tie.from => !known.contains(&(to.clone(), tie.from.clone())),
             _ => true,
         });
         let mut bridges = Vec::new();
         for row in &self.namespaces {
             let ns = row.ns.0.inum;
             let all = row.view.as_ref().map(|view| view.links.as_slice()).unwrap_or_default();
+            let mut members: HashMap<u32, Vec<String>> = HashMap::new();
+            for port in all {
+                if let Some(controller) = port.controller {
+                    members.entry(controller).or_default().push(port.name.clone());
+                }
+            }
             for link in all {
-                let ports: Vec<String> = all
-                    .iter()
-                    .filter(|port| port.controller == Some(link.index))
-                    .map(|port| port.name.clone())
-                    .collect();
+                let ports = members.remove(&link.index).unwrap_or_default();
                 let kind = link.kind.clone().unwrap_or_default();
                 if !ports.is_empty() || kind == "bridge" {
                     bridges.push(Bridge { ns, index: link.index, name: link.name.clone(), kind, ports });
@@ -180,14 +198,17 @@ impl NetMap {
         }
     }
 
-    /// The container that has an address, written `172.17.0.2:80`.
-    pub fn container_at(&self, address: &str) -> Option<&Named> {
-        let ip = address.parse::<std::net::SocketAddr>().ok()?.ip().to_string();
-        let has = |row: &&NetNs| {
+    /// The first container of every namespace, by each of its addresses without the prefix length.
+    pub fn containers_by_address(&self) -> HashMap<&str, &Named> {
+        let mut found = HashMap::new();
+        for row in &self.namespaces {
+            let Some(first) = row.containers.first() else { continue };
             let links = row.view.iter().flat_map(|view| &view.links).flat_map(|link| &link.addresses);
-            links.filter_map(|address| address.split('/').next()).any(|own| own == ip)
-        };
-        self.namespaces.iter().find(has)?.containers.first().map(|connected| &connected.container)
+            for address in links.filter_map(|address| address.split('/').next()) {
+                found.entry(address).or_insert(&first.container);
+            }
+        }
+        found
     }
 
     /// Says how each container is connected, from what is there and not from what an engine was told.
@@ -234,10 +255,10 @@ fn mode(row: &NetNs) -> &'static str {
     }
 }
 
+/// `holders`: those of this namespace.
 fn describe(table: &ProcessTable, engines: &Engines, holders: &[Holder], ns: NsName) -> NetNs {
     let mut names: Vec<String> = holders
         .iter()
-        .filter(|held| held.ns.ns_type == NsType::Net && held.ns.inum == ns.inum)
         .filter_map(|held| match &held.holder {
             PinHolder::Mount { path, .. } => Some(path.strip_prefix("/run/netns/").unwrap_or(path).to_owned()),
             PinHolder::Fd { .. } => None,
@@ -264,24 +285,6 @@ fn describe(table: &ProcessTable, engines: &Engines, holders: &[Holder], ns: NsN
         view: None,
         nsids: BTreeMap::new(),
     }
-}
-
-/// Looks around inside, and asks for the numbers of the others when a link leads to one.
-fn visit(file: &NsFile, others: &BTreeMap<u32, NsFile>) -> Result<(NetView, BTreeMap<i32, u32>), Errno> {
-    let look = || -> std::io::Result<_> {
-        let view = NetView::here()?;
-        let mut nsids = BTreeMap::new();
-        if view.links.iter().any(|link| link.peer_nsid.is_some()) {
-            for (&inum, other) in others {
-                if let Ok(Some(nsid)) = nsid_of(other.fd()) {
-                    nsids.insert(nsid, inum);
-                }
-            }
-        }
-        Ok((view, nsids))
-    };
-    enter::inside(&[(file.fd(), LinkNameSpaceType::Network)], look)?
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 /// What `/proc/PID/net` shows without entering: names of links and listening sockets.

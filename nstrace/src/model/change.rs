@@ -1,5 +1,7 @@
 //! What changed in the world: the output of [`super::World::apply`], the input of detectors, sinks and views.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::NsKey;
@@ -46,7 +48,7 @@ pub enum What {
     /// An attempt failed. `ns_type`: of the one namespace asked for; `ns`: when the kernel got as far as naming it.
     Denied { ns_type: Option<NsType>, ns: Option<NsSeen> },
     /// Records were lost.
-    Lost { count: u64, hook: Option<&'static str> },
+    Lost { count: u64, hook: Option<Cow<'static, str>> },
     /// The model was repaired after a loss.
     Resynced,
 }

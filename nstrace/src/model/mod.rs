@@ -141,7 +141,7 @@ impl World {
             Event::Pinned { call, task, ns } => self.pinned(stamp, call, task, *ns, out),
             Event::Unpinned { call, task, ns } => self.unpinned(stamp, call, task, *ns, out),
             Event::Lost { count, hook } => {
-                self.log.write(out, stamp, What::Lost { count: *count, hook: *hook }, None, None);
+                self.log.write(out, stamp, What::Lost { count: *count, hook: hook.clone() }, None, None);
             }
             Event::Initial { .. }
             | Event::SnapshotTask { .. }

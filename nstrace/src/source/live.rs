@@ -1,10 +1,21 @@
 //! The running kernel as a [`Source`]: records from the ring, and what only user space can tell.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
+use nstrace_common::layout::Layout;
 
-use super::{Source, endings::Endings, losses::Losses, order::Order, places::Places};
+use super::{
+    Source,
+    endings::Endings,
+    fact::{Origins, Written},
+    losses::Losses,
+    order::Order,
+    places::Places,
+};
 use crate::{
     decode::decode,
     discover::{Missed, Proc, clock, liveness::NsHandles, snapshot},
@@ -39,6 +50,7 @@ pub struct Live {
     census_due: Option<Instant>,
     /// What the census could not read, for one warning.
     missed: Missed,
+    origins: Origins,
 }
 
 impl Live {
@@ -64,12 +76,28 @@ impl Live {
             started: false,
             census_due: None,
             missed: Missed::default(),
+            origins: Origins::default(),
         })
     }
 
     /// What is seen and what is not.
     pub fn report(&self) -> &Report {
         &self.tracer.report
+    }
+
+    /// Where the kernel's structure members lie, as the programs were told.
+    pub fn layout(&self) -> &Layout {
+        &self.tracer.layout
+    }
+
+    /// From now on the bytes behind the events of each [`Source::next`] are there until the following one.
+    pub fn keep_origins(&mut self) {
+        self.origins.keep = true;
+    }
+
+    /// Where the events of the last [`Source::next`] came from.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     /// What the snapshot could not read.
@@ -99,6 +127,7 @@ impl Live {
                     // The tracer's own threads come and go unreported.
                     if !is_own(&stamped.event) {
                         self.places.announce(&self.proc, &stamped, events);
+                        self.origins.add(events.len(), Written::Iterator, record);
                         events.push(stamped);
                     }
                 }
@@ -129,7 +158,7 @@ impl Live {
         }
         let before = events.len();
         for (hook, count) in self.losses.check(&mut self.tracer.counters)? {
-            events.push(now(Event::Lost { count, hook }));
+            events.push(now(Event::Lost { count, hook: hook.map(Cow::Borrowed) }));
         }
         if events.len() > before {
             self.census_due.get_or_insert_with(Instant::now);
@@ -141,6 +170,7 @@ impl Live {
 impl Source for Live {
     fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Vec<Stamped>>> {
         let mut events = Vec::new();
+        self.origins.clear();
         if !self.started {
             self.start(&mut events)?;
             return Ok(Some(events));
@@ -155,6 +185,7 @@ impl Source for Live {
                     self.losses.saw(stamped.stamp);
                     stamped.stamp = self.order.record(stamped.stamp);
                     self.places.announce(&self.proc, &stamped, &mut events);
+                    self.origins.add(events.len(), Written::Ring, record);
                     events.push(stamped);
                 }
             }

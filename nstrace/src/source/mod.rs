@@ -1,14 +1,18 @@
 //! Where events come from: the live kernel or a recording. Nothing right of here knows which.
 
 mod endings;
+pub mod fact;
 mod live;
 mod losses;
+pub mod numbers;
 mod order;
 mod places;
+mod replay;
 
 use std::time::Duration;
 
 pub use live::{Live, doctor};
+pub use replay::Replay;
 
 use crate::{event::Stamped, ns::NsName};
 

@@ -15,6 +15,16 @@ pub struct Order {
 }
 
 impl Order {
+    /// Goes on after a record of this time.
+    pub fn after(latest: u64) -> Self {
+        Self { latest }
+    }
+
+    /// The time of the latest record.
+    pub fn latest(&self) -> u64 {
+        self.latest
+    }
+
     /// The stamp with a time that is not before that of any earlier record.
     pub fn record(&mut self, stamp: Stamp) -> Stamp {
         self.latest = self.latest.max(stamp.boot_ns);

@@ -1,15 +1,21 @@
 //! `map net` as text and as a graph.
 
+use std::collections::HashMap;
+
 use super::{
     sections::{Look, Sections, clean},
     show::{address, route},
     show_task::interface,
 };
-use crate::map::net::{Connected, End, NetMap};
+use crate::{
+    inspect::net::Link,
+    map::net::{Bridge, Connected, End, NetMap},
+};
 
 /// `map net`.
 pub fn text(map: &NetMap, look: Look) -> String {
     let mut out = Sections::new(look);
+    let (tied, by_address) = (Ties::of(map), map.containers_by_address());
     for row in &map.namespaces {
         let mut marks = Vec::new();
         if row.initial {
@@ -33,7 +39,7 @@ pub fn text(map: &NetMap, look: Look) -> String {
             continue;
         };
         for link in &view.links {
-            let tie = ties(map, row.ns.0.inum, link.index);
+            let tie = tied.text(row.ns.0.inum, link);
             out.line(&format!("  {}{tie}", interface(link)));
         }
         for line in &view.routes {
@@ -44,7 +50,9 @@ pub fn text(map: &NetMap, look: Look) -> String {
             if let Some(holder) = &socket.held_by {
                 who = format!("{} {}, {who}", holder.pid, clean(&holder.comm));
                 if let Some(inner) = &holder.publishes {
-                    let container = map.container_at(inner).map(|c| format!(" of {}", clean(&c.to_string())));
+                    let ip = inner.parse::<std::net::SocketAddr>().ok().map(|address| address.ip().to_string());
+                    let container = ip.and_then(|ip| by_address.get(ip.as_str()));
+                    let container = container.map(|c| format!(" of {}", clean(&c.to_string())));
                     who.push_str(&format!(", publishes {}{}", clean(inner), container.unwrap_or_default()));
                 }
             }
@@ -54,30 +62,36 @@ pub fn text(map: &NetMap, look: Look) -> String {
     out.finish()
 }
 
-/// What a link is tied to: ` <-> eth0 in net:[…]`, ` on bridge docker0`.
-fn ties(map: &NetMap, ns: u32, index: u32) -> String {
-    let mut text = String::new();
-    for tie in &map.ties {
-        let here = |end: &End| (end.ns, end.index) == (ns, index);
-        let there = match &tie.to {
-            Some(to) if here(&tie.from) => Some(format!("{} in net:[{}]", clean(&to.name), to.ns)),
-            Some(to) if here(to) => Some(format!("{} in net:[{}]", clean(&tie.from.name), tie.from.ns)),
-            None if here(&tie.from) => Some("a namespace that was not seen".to_owned()),
-            _ => None,
-        };
-        if let Some(there) = there {
-            text.push_str(&format!(" <-> {there}"));
+/// What links are tied to, by their namespace and index.
+struct Ties<'m> {
+    ends: HashMap<(u32, u32), Vec<String>>,
+    bridges: HashMap<(u32, u32), &'m Bridge>,
+}
+
+impl<'m> Ties<'m> {
+    fn of(map: &'m NetMap) -> Self {
+        let mut ends: HashMap<(u32, u32), Vec<String>> = HashMap::new();
+        let at = |end: &End| (end.ns, end.index);
+        let words = |end: &End| format!("{} in net:[{}]", clean(&end.name), end.ns);
+        for tie in &map.ties {
+            let there = tie.to.as_ref().map_or_else(|| "a namespace that was not seen".to_owned(), words);
+            ends.entry(at(&tie.from)).or_default().push(there);
+            if let Some(to) = &tie.to {
+                ends.entry(at(to)).or_default().push(words(&tie.from));
+            }
         }
+        Self { ends, bridges: map.bridges.iter().map(|bridge| ((bridge.ns, bridge.index), bridge)).collect() }
     }
-    let links = map.namespaces.iter().find(|row| row.ns.0.inum == ns).and_then(|row| row.view.as_ref());
-    let link = links.and_then(|view| view.links.iter().find(|link| link.index == index));
-    if let Some(bridge) = link
-        .and_then(|link| link.controller)
-        .and_then(|controller| map.bridges.iter().find(|b| b.ns == ns && b.index == controller))
-    {
-        text.push_str(&format!(" on {} {}", clean(&bridge.kind), clean(&bridge.name)));
+
+    /// ` <-> eth0 in net:[…]`, ` on bridge docker0`.
+    fn text(&self, ns: u32, link: &Link) -> String {
+        let ends = self.ends.get(&(ns, link.index)).into_iter().flatten();
+        let mut text: String = ends.map(|there| format!(" <-> {there}")).collect();
+        if let Some(bridge) = link.controller.and_then(|controller| self.bridges.get(&(ns, controller))) {
+            text.push_str(&format!(" on {} {}", clean(&bridge.kind), clean(&bridge.name)));
+        }
+        text
     }
-    text
 }
 
 /// `map net --dot`: a graph for dot(1).

@@ -18,6 +18,7 @@ pub mod show;
 mod show_task;
 pub mod text;
 pub mod time;
+pub mod verify;
 pub mod why;
 
 use crate::model::Change;

@@ -110,7 +110,7 @@ pub fn all() -> Vec<Change> {
             Some(task(4_194_304, b"fifteen-letters")),
             Some(Cause { via: Via::Setns, flags: 0, errno: Some(9999) }),
         ),
-        change(15, What::Lost { count: 12, hook: Some("setns") }, None, None),
+        change(15, What::Lost { count: 12, hook: Some("setns".into()) }, None, None),
         change(16, What::Lost { count: u64::MAX, hook: None }, None, None),
         change(17, What::Resynced, None, None),
     ];

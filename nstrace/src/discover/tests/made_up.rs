@@ -384,3 +384,16 @@ fn a_snapshot_in_order() {
     );
     assert!(snapshot.missed.is_complete(), "{:?}", snapshot.missed);
 }
+
+#[test]
+fn a_reader_that_ended_hides_no_mounts() {
+    let fake = FakeProc::new();
+    // 7 is found first and has no mount table any more.
+    for tgid in [7, 8] {
+        fake.task(&FakeTask { tgid, tid: tgid, ..FakeTask::default() });
+    }
+    fake.file("8/task/8/mountinfo", "45 30 0:4 net:[4026532247] /ns rw - nsfs nsfs rw\n");
+    let scan = fake.proc().nsfs_mounts().expect("the fake is there");
+    let found: Vec<_> = scan.holders.iter().map(|held| held.ns.inum).collect();
+    assert_eq!((found.as_slice(), scan.missed.other + scan.missed.denied), (&[4_026_532_247][..], 0));
+}

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
@@ -225,8 +225,9 @@ fn descriptors_by_link_by_mount_and_by_path_only() {
         .holders
         .iter()
         .filter_map(|h| match &h.holder {
+            // Copies of what the machine has mounted are there too.
             PinHolder::Mount { mnt_ns: inum, path } if format!("mnt:[{inum}]") == mnt_ns => {
-                Some((h.ns.to_string(), path))
+                Some((h.ns.to_string(), path)).filter(|(_, path)| Path::new(path).starts_with(dir.path()))
             }
             _ => None,
         })

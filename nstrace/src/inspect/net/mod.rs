@@ -7,7 +7,7 @@ pub mod sockets;
 
 use serde::Serialize;
 
-pub use netlink::nsid_of;
+pub use netlink::Numbers;
 use sockets::Socket;
 
 /// One link.

@@ -62,24 +62,67 @@ pub(super) fn read() -> io::Result<NetView> {
     Ok(view)
 }
 
-/// The number by which the calling thread's network namespace knows the one behind `file` (`RTM_GETNSID`); None: it has
-/// none, so nothing here can be tied to it.
-pub fn nsid_of(file: &OwnedFd) -> io::Result<Option<i32>> {
-    let socket = open()?;
-    let mut request = NsidMessage::default();
-    let fd = u32::try_from(file.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    request.attributes.push(NsidAttribute::Fd(fd));
-    send(&socket, RouteNetlinkMessage::GetNsId(request), NLM_F_REQUEST)?;
-    let (bytes, _) = socket.recv_from_full()?;
-    let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
-    match message.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(message)) => {
-            Ok(message.attributes.into_iter().find_map(|attribute| match attribute {
-                NsidAttribute::Id(id) if id >= 0 => Some(id),
-                _ => None,
-            }))
+/// Asks by which numbers the network namespace it was opened in knows others.
+pub struct Numbers(Socket);
+
+impl std::fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Numbers")
+    }
+}
+
+impl Numbers {
+    /// Of the calling thread's network namespace.
+    pub fn open() -> io::Result<Self> {
+        open().map(Self)
+    }
+
+    /// Of the namespace that the process is in, as the caller's pid namespace numbers it. None: it has no number.
+    pub fn of_process(&self, pid: u32) -> io::Result<Option<i32>> {
+        self.ask(NsidAttribute::Pid(pid))
+    }
+
+    /// Of the namespace behind an open file.
+    pub fn of_file(&self, file: &OwnedFd) -> io::Result<Option<i32>> {
+        let fd = u32::try_from(file.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.ask(NsidAttribute::Fd(fd))
+    }
+
+    fn ask(&self, whose: NsidAttribute) -> io::Result<Option<i32>> {
+        let mut request = NsidMessage::default();
+        request.attributes.push(whose);
+        match one(&self.0, RouteNetlinkMessage::GetNsId(request))? {
+            Some(RouteNetlinkMessage::NewNsId(message)) => {
+                Ok(message.attributes.into_iter().find_map(|attribute| match attribute {
+                    NsidAttribute::Id(id) if id >= 0 => Some(id),
+                    _ => None,
+                }))
+            }
+            _ => Ok(None),
         }
-        NetlinkPayload::Error(error) => Err(error.to_io()),
+    }
+
+    /// The link `index` of the namespace that this one knows by `nsid`, seen from here (`IFLA_TARGET_NETNSID`, 4.15). Needs
+    /// `CAP_NET_ADMIN` over the user namespace that owns the other one.
+    pub fn link(&self, nsid: i32, index: u32) -> io::Result<Link> {
+        let mut request = LinkMessage::default();
+        request.header.index = index;
+        request.attributes.push(LinkAttribute::IfNetnsId(nsid));
+        match one(&self.0, RouteNetlinkMessage::GetLink(request))? {
+            Some(RouteNetlinkMessage::NewLink(message)) => Ok(link(message)),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// The answer to a request that has one.
+fn one(socket: &Socket, request: RouteNetlinkMessage) -> io::Result<Option<RouteNetlinkMessage>> {
+    send(socket, request, NLM_F_REQUEST)?;
+    let (mut bytes, _) = socket.recv_from_full()?;
+    let message = parse(&mut bytes).ok_or(io::ErrorKind::InvalidData)?;
+    match message.payload {
+        NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
         _ => Ok(None),
     }
 }

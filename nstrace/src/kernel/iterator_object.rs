@@ -1,0 +1,107 @@
+//! An object of BPF iterators, ready in the kernel.
+//!
+//! aya's loader reads and indexes the kernel's whole BTF three times before an iterator runs, which takes fifty
+//! milliseconds; a census is to take less. `aya_obj` does here what needs no kernel: it reads the object and relocates it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+};
+
+use anyhow::{Context, bail};
+use aya_obj::{EbpfSectionKind, Object, btf::BtfFeatures};
+
+use super::{attach::Refusal, bpf_calls};
+
+/// Global variables by name.
+pub(super) type Globals<'g> = HashMap<&'g str, (&'g [u8], bool)>;
+
+#[derive(Debug)]
+pub(super) struct IteratorObject {
+    object: Object,
+    btf: Option<OwnedFd>,
+    maps: HashMap<String, OwnedFd>,
+    programs: HashMap<String, OwnedFd>,
+}
+
+impl IteratorObject {
+    /// Creates the maps; programs are loaded when they are first read. `entries` overrides sizes of maps.
+    pub fn open(bytes: &[u8], globals: Globals<'_>, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
+        let mut object = Object::parse(bytes).context("cannot read the eBPF object")?;
+        object.patch_map_data(globals).context("cannot fill in the eBPF object")?;
+        // What 5.10 knows: functions, global ones, sections. Newer kinds of types are replaced, as nothing here needs them.
+        let features = BtfFeatures::new(true, true, true, true, false, false, false, false);
+        let btf = object.fixup_and_sanitize_btf(&features).context("cannot prepare the eBPF object's BTF")?;
+        let btf = match btf.map(|btf| btf.to_bytes()) {
+            Some(bytes) => Some(bpf_calls::load_btf(&bytes).context("cannot load the eBPF object's BTF")?),
+            None => None,
+        };
+        let mut maps = HashMap::new();
+        for (name, map) in &mut object.maps {
+            if let Some((_, entries)) = entries.iter().find(|(sized, _)| sized == name) {
+                map.set_max_entries(*entries);
+            }
+            let fd = bpf_calls::create_map(name, map).with_context(|| format!("cannot create the map {name}"))?;
+            if map.section_kind() == EbpfSectionKind::Rodata {
+                bpf_calls::update(fd.as_fd(), 0, map.data()).with_context(|| format!("cannot fill the map {name}"))?;
+                bpf_calls::freeze(fd.as_fd()).with_context(|| format!("cannot freeze the map {name}"))?;
+            }
+            maps.insert(name.clone(), fd);
+        }
+        let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+        let definitions = object.maps.clone();
+        let known = maps.iter().filter_map(|(name, fd)| Some((name.as_str(), fd.as_raw_fd(), definitions.get(name)?)));
+        object.relocate_maps(known, &sections).context("cannot relocate the eBPF object")?;
+        object.relocate_calls(&sections).context("cannot relocate the eBPF object")?;
+        Ok(Self { object, btf, maps, programs: HashMap::new() })
+    }
+
+    /// `value` has the map's value size.
+    pub fn set(&self, map: &str, key: u32, value: &[u8]) -> anyhow::Result<()> {
+        let map_fd = self.maps.get(map).with_context(|| format!("the object has no map {map}"))?;
+        bpf_calls::update(map_fd.as_fd(), key, value).with_context(|| format!("cannot write the map {map}"))
+    }
+
+    /// `value` has the map's value size.
+    pub fn get(&self, map: &str, key: u32, value: &mut [u8]) -> anyhow::Result<()> {
+        let map_fd = self.maps.get(map).with_context(|| format!("the object has no map {map}"))?;
+        bpf_calls::look_up(map_fd.as_fd(), key, value).with_context(|| format!("cannot read the map {map}"))
+    }
+
+    /// All that an iterator has to say. `target` is the type number of `bpf_iter_TARGET` in the kernel's BTF.
+    pub fn read(&mut self, name: &str, target: u32) -> anyhow::Result<Vec<u8>> {
+        if !self.programs.contains_key(name) {
+            let program = self.load(name, target)?;
+            self.programs.insert(name.to_owned(), program);
+        }
+        let program = self.programs.get(name).with_context(|| format!("the object has no program {name}"))?;
+        let output = bpf_calls::open_iterator(program.as_fd()).with_context(|| format!("cannot start {name}"))?;
+        // The kernel hands out at most its own 32 KiB a call.
+        let mut bytes = Vec::with_capacity(1 << 16);
+        loop {
+            if bytes.capacity() - bytes.len() < 1 << 15 {
+                bytes.reserve(bytes.capacity());
+            }
+            match rustix::io::read(&output, rustix::buffer::spare_capacity(&mut bytes)) {
+                Ok(0) => return Ok(bytes),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => bail!("cannot read what {name} says: {error}"),
+            }
+        }
+    }
+
+    fn load(&self, name: &str, target: u32) -> anyhow::Result<OwnedFd> {
+        let program = self.object.programs.get(name).with_context(|| format!("the object has no program {name}"))?;
+        let function = self.object.functions.get(&program.function_key());
+        let function = function.with_context(|| format!("the object's program {name} has no code"))?;
+        let program = bpf_calls::Iterator {
+            name,
+            license: &program.license,
+            instructions: &function.instructions,
+            btf: self.btf.as_ref().map(|btf| (btf.as_fd(), &function.func_info, function.func_info_rec_size)),
+            target,
+        };
+        bpf_calls::load_iterator(&program)
+            .map_err(|(error, said)| anyhow::anyhow!("{}", Refusal::at_load(&error, said).reason))
+    }
+}

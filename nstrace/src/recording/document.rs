@@ -1,0 +1,70 @@
+//! The entries that are JSON: under which circumstances the facts were recorded. Unknown members are ignored, so that a later
+//! nstrace can say more.
+
+use serde::{Deserialize, Serialize};
+
+/// Entry 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Name and version of the program that recorded.
+    pub tool: String,
+    /// [`nstrace_common::record::ABI`] of the records.
+    pub abi: u16,
+    /// `uname -r` and `uname -m`.
+    pub kernel: String,
+    pub machine: String,
+    /// `uname -n`.
+    pub host: String,
+    /// `/proc/sys/kernel/random/boot_id`; empty when it cannot be read.
+    pub boot_id: String,
+    /// `struct Layout` of nstrace-common, hexadecimal: where the programs found what they recorded.
+    pub layout: String,
+    /// The words of the command line.
+    pub command: Vec<String>,
+    /// What could be observed and what not: the document of `nstrace doctor -J`.
+    pub report: serde_json::Value,
+    /// Exceptions in force: expressions whose findings were not to be told.
+    #[serde(default)]
+    pub exceptions: Vec<String>,
+}
+
+/// The last entry of a recording that was ended and not cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Facts ever recorded, those dropped since included.
+    pub facts: u64,
+    /// Records that the kernel's counters or gaps in the numbers say were lost, as the facts tell.
+    pub lost: u64,
+}
+
+/// Entries were dropped: all but the first one that are older than `before`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Id of the oldest entry that was kept (a keyframe).
+    pub before: i64,
+    /// Hash of the entry before that one, hexadecimal.
+    pub hash: String,
+    /// Facts dropped by this cut.
+    pub facts: u64,
+    /// `age` or `size`.
+    pub why: String,
+}
+
+/// A signature over everything before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// What was signed, byte for byte.
+    pub text: String,
+    /// minisign(1)'s signature file.
+    pub signature: String,
+}
+
+/// The data of an entry and the length it had before it was compressed.
+///
+/// # Errors
+/// None but a failing compressor.
+pub fn pack(document: &impl Serialize) -> std::io::Result<(Vec<u8>, i64)> {
+    let raw = serde_json::to_vec(document)?;
+    let data = zstd::bulk::compress(&raw, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    Ok((data, i64::try_from(raw.len()).unwrap_or(i64::MAX)))
+}
