@@ -13,9 +13,10 @@ use nstrace_common::{
 use crate::{
     config::offset,
     emit::{debug, reserve},
+    initial::all_initial,
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
-    slots::{all_initial, empty_slots, write_task_slots},
+    slots::{empty_slots, write_task_slots},
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -39,7 +40,7 @@ pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
 
 #[inline(always)]
 fn born(child: Kptr, flags: u64) {
-    if is_self() || all_initial(child) {
+    if all_initial(child) || is_self() {
         return;
     }
     let creator = current();

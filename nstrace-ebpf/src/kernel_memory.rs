@@ -45,3 +45,14 @@ load!(load_u64, u64);
 pub fn load_ptr(base: Kptr, offset: u32) -> Kptr {
     load_u64(base, offset) as Kptr
 }
+
+/// The pointer member at `offset` of the structure that a BTF-typed pointer (an argument of a BTF tracepoint, say, or what
+/// this function returns) leads to: a plain load, on every kernel.
+#[inline(always)]
+pub fn typed_ptr(base: Kptr, offset: u32) -> Kptr {
+    if offset == ABSENT {
+        return core::ptr::null();
+    }
+    // SAFETY: as in the loads above.
+    unsafe { base.wrapping_add(offset as usize).cast::<Kptr>().read_volatile() }
+}

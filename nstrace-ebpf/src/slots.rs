@@ -5,7 +5,7 @@ use nstrace_common::slots::{
 };
 
 use crate::{
-    config::{initial, offset},
+    config::offset,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     task::active_pid_ns,
 };
@@ -81,24 +81,6 @@ pub unsafe fn write_task_slots(to: *mut Slots, task: Kptr) {
     let cred = load_ptr(task, offset!(task_real_cred));
     // SAFETY: as the caller promises.
     unsafe { write_slots(to, task, nsproxy, cred) };
-}
-
-/// Every slot of `task` holds an initial namespace: nothing to report about it.
-#[inline(always)]
-pub fn all_initial(task: Kptr) -> bool {
-    let nsproxy = load_ptr(task, offset!(task_nsproxy));
-    for_each_nsproxy_slot!(|SLOT, T, member| {
-        let number = inum::<T>(load_ptr(nsproxy, member));
-        if number != 0 && number != initial(T) {
-            return false;
-        }
-    });
-    let cred = load_ptr(task, offset!(task_real_cred));
-    if inum::<USER>(load_ptr(cred, offset!(cred_user_ns))) != initial(USER) {
-        return false;
-    }
-    // Deeper than level 0 means another pid namespace than the initial one.
-    load_u32(load_ptr(task, offset!(task_thread_pid)), offset!(pid_level)) == 0
 }
 
 const _: () = assert!(SLOTS == 10 && MNT == 0 && TIME_FOR_CHILDREN == 9 && PID_FOR_CHILDREN == 8);

@@ -212,6 +212,7 @@ pub const FACTS: &[Fact] = &[
         meaning: "a clone that asked for namespaces fails",
         candidates: &[
             full(FENTRY, &[hook("fexit_kernel_clone", Fexit("kernel_clone"))]),
+            full(KPROBE, &[hook("kretprobe_copy_process", Kretprobe("copy_process"))]),
             full(NOT_FENTRY, CLONE_EXITS),
         ],
         doubled: false,
