@@ -44,14 +44,17 @@ fn born(child: Kptr, flags: u64) {
         return;
     }
     let creator = current();
+    let mut slots = empty_slots();
+    // SAFETY: `slots` is writable.
+    unsafe { write_task_slots(&raw mut slots, child) };
     if flags & CLONE_NEW_ANY != 0 {
         // Describe first: a namespace is known when the record that shows it arrives.
         let mut before = empty_slots();
         // SAFETY: `before` is writable.
         unsafe { write_task_slots(&raw mut before, creator) };
-        describe_changed(load_ptr(child, offset!(task_nsproxy)), &before, hook::TASK_NEWTASK);
-        describe_user(load_ptr(child, offset!(task_real_cred)), &before, hook::TASK_NEWTASK);
-        describe_active_pid(child, &before, hook::TASK_NEWTASK);
+        describe_changed(load_ptr(child, offset!(task_nsproxy)), &before, &slots, hook::TASK_NEWTASK);
+        describe_user(load_ptr(child, offset!(task_real_cred)), &before, &slots, hook::TASK_NEWTASK);
+        describe_active_pid(child, &before, &slots, hook::TASK_NEWTASK);
     }
     let Some(mut entry) = reserve::<Fork>(kind::FORK, hook::TASK_NEWTASK) else { return };
     let to = entry.as_mut_ptr();
@@ -62,7 +65,7 @@ fn born(child: Kptr, flags: u64) {
         (*to).call.flags = flags;
         write_task(&raw mut (*to).creator, creator);
         write_task(&raw mut (*to).child, child);
-        write_task_slots(&raw mut (*to).slots, child);
+        (*to).slots = slots;
     }
     entry.submit(0);
 }

@@ -228,8 +228,11 @@ fn returned(ret: i32, by: u16) {
     };
     let _ = ENTERED.remove(&tid);
     let task = current();
-    describe_changed(load_ptr(task, offset!(task_nsproxy)), &before, by);
-    describe_user(load_ptr(task, offset!(task_real_cred)), &before, by);
+    let mut after = empty_slots();
+    // SAFETY: `after` is writable.
+    unsafe { write_task_slots(&raw mut after, task) };
+    describe_changed(load_ptr(task, offset!(task_nsproxy)), &before, &after, by);
+    describe_user(load_ptr(task, offset!(task_real_cred)), &before, &after, by);
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
     let to = entry.as_mut_ptr();
     // SAFETY: the entry is as large as `Transition`.
@@ -237,7 +240,7 @@ fn returned(ret: i32, by: u16) {
         write_call(&raw mut (*to).call, task, ret);
         write_task(&raw mut (*to).task, task);
         (*to).before = before;
-        write_task_slots(&raw mut (*to).after, task);
+        (*to).after = after;
     }
     entry.submit(0);
 }
