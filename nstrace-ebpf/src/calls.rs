@@ -17,7 +17,7 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    emit::reserve,
+    emit::{lose, reserve},
     kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
@@ -224,7 +224,11 @@ fn returned(ret: i32, by: u16) {
     // SAFETY: copied out at once; only this task writes its own entry.
     let before = match unsafe { ENTERED.get(&tid) } {
         Some(slots) => *slots,
-        None => empty_slots(),
+        // The entry was pushed out of the map, or its program was skipped: what the call changed cannot be told.
+        None => {
+            lose(by);
+            empty_slots()
+        }
     };
     let _ = ENTERED.remove(&tid);
     let task = current();
