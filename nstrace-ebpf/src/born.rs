@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::{btf_tracepoint, fexit, kprobe, kretprobe, map},
-    maps::HashMap,
+    maps::LruHashMap,
     programs::{BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use nstrace_common::{
@@ -12,10 +12,11 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    emit::{debug, reserve},
+    emit::{crowded, debug, lose, reserve},
+    initial::all_initial,
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
-    slots::{all_initial, empty_slots, write_task_slots},
+    slots::{empty_slots, write_task_slots},
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -39,18 +40,24 @@ pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
 
 #[inline(always)]
 fn born(child: Kptr, flags: u64) {
-    if is_self() || all_initial(child) {
+    if all_initial(child) || is_self() {
+        return;
+    }
+    if flags & CLONE_NEW_ANY == 0 && crowded(hook::TASK_NEWTASK) {
         return;
     }
     let creator = current();
+    let mut slots = empty_slots();
+    // SAFETY: `slots` is writable.
+    unsafe { write_task_slots(&raw mut slots, child) };
     if flags & CLONE_NEW_ANY != 0 {
         // Describe first: a namespace is known when the record that shows it arrives.
         let mut before = empty_slots();
         // SAFETY: `before` is writable.
         unsafe { write_task_slots(&raw mut before, creator) };
-        describe_changed(load_ptr(child, offset!(task_nsproxy)), &before, hook::TASK_NEWTASK);
-        describe_user(load_ptr(child, offset!(task_real_cred)), &before, hook::TASK_NEWTASK);
-        describe_active_pid(child, &before, hook::TASK_NEWTASK);
+        describe_changed(load_ptr(child, offset!(task_nsproxy)), &before, &slots, hook::TASK_NEWTASK);
+        describe_user(load_ptr(child, offset!(task_real_cred)), &before, &slots, hook::TASK_NEWTASK);
+        describe_active_pid(child, &before, &slots, hook::TASK_NEWTASK);
     }
     let Some(mut entry) = reserve::<Fork>(kind::FORK, hook::TASK_NEWTASK) else { return };
     let to = entry.as_mut_ptr();
@@ -61,7 +68,7 @@ fn born(child: Kptr, flags: u64) {
         (*to).call.flags = flags;
         write_task(&raw mut (*to).creator, creator);
         write_task(&raw mut (*to).child, child);
-        write_task_slots(&raw mut (*to).slots, child);
+        (*to).slots = slots;
     }
     entry.submit(0);
 }
@@ -73,9 +80,10 @@ pub fn fexit_copy_namespaces(ctx: FExitContext) -> u32 {
     0
 }
 
-/// The child that `copy_namespaces` works on, from entry to return, by tid of the caller.
+/// The child that `copy_namespaces` works on, from entry to return, by tid of the caller. LRU: a return that the kernel did
+/// not let us see leaves its entry behind.
 #[map]
-static COPYING: HashMap<u32, (u64, u64)> = HashMap::with_max_entries(1024, 0);
+static COPYING: LruHashMap<u32, (u64, u64)> = LruHashMap::with_max_entries(1024, 0);
 
 #[kprobe]
 pub fn kprobe_copy_namespaces(ctx: ProbeContext) -> u32 {
@@ -85,8 +93,12 @@ pub fn kprobe_copy_namespaces(ctx: ProbeContext) -> u32 {
     }
     let child: u64 = ctx.arg(1).unwrap_or(0);
     let tid = load_u32(current(), offset!(task_pid));
-    // A full map only means that this copy is not reported; task_newtask still is.
-    let _ = COPYING.insert(&tid, &(flags, child), 0);
+    // An entry that is there is of a copy whose return was not seen; without an entry that of this one is not.
+    // SAFETY: only asked whether there is one.
+    let unseen = unsafe { COPYING.get(&tid) }.is_some();
+    if COPYING.insert(&tid, &(flags, child), 0).is_err() || unseen {
+        lose(hook::COPY_NAMESPACES);
+    }
     0
 }
 

@@ -17,16 +17,19 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    emit::reserve,
+    emit::{lose, reserve},
     kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
-    syscall::write_call,
+    syscall::{CLONE, CLONE3, write_call},
     task::{current, is_self, write_task},
 };
 
 /// Low byte of the flags of clone(2): the exit signal, in the bits where clone3(2) has `CLONE_NEWTIME`.
 const CSIGNAL: u64 = 0xff;
+
+/// Largest errno in an error pointer (include/linux/err.h).
+const MAX_ERRNO: i64 = 4095;
 
 /// `ksys_unshare(unshare_flags)` returned.
 #[fexit(function = "ksys_unshare")]
@@ -79,7 +82,7 @@ fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
 pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
     let ret = tracepoint_ret(&ctx);
     if ret < 0 {
-        clone_failed(ret, load_u64(saved_regs(), offset!(pt_regs_di)) & !CSIGNAL);
+        clone_failed(ret, flags_of_clone(saved_regs()));
     }
     0
 }
@@ -88,15 +91,42 @@ pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
 pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
     let ret = tracepoint_ret(&ctx);
     if ret < 0 {
-        // `struct clone_args` starts with the flags. It is the caller's memory and may have changed since, so this labels
-        // a failed attempt and nothing more.
-        let args = load_u64(saved_regs(), offset!(pt_regs_di));
-        let mut flags = 0_u64;
-        // SAFETY: the helper checks the address and zeroes `flags` on a fault.
-        unsafe { bpf_probe_read_user((&raw mut flags).cast(), 8, args as *const _) };
-        clone_failed(ret, flags);
+        clone_failed(ret, flags_of_clone3(saved_regs()));
     }
     0
+}
+
+/// `copy_process(...)` returned the child or an error pointer: a place that, other than the tracepoints above, makes no other
+/// system call of the machine slower, and in which, other than in `kernel_clone`, the parents of vfork do not wait.
+#[kretprobe]
+pub fn kretprobe_copy_process(ctx: RetProbeContext) -> u32 {
+    let ret: i64 = ctx.ret();
+    if (-MAX_ERRNO..0).contains(&ret) {
+        let regs = saved_regs();
+        // Any other call has the kernel make a thread for itself.
+        match load_u64(regs, offset!(pt_regs_orig_ax)) as i32 {
+            CLONE => clone_failed(ret as i32, flags_of_clone(regs)),
+            CLONE3 => clone_failed(ret as i32, flags_of_clone3(regs)),
+            _ => {}
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn flags_of_clone(regs: Kptr) -> u64 {
+    load_u64(regs, offset!(pt_regs_di)) & !CSIGNAL
+}
+
+/// `struct clone_args` starts with the flags. It is the caller's memory and may have changed since, so this labels a failed
+/// attempt and nothing more.
+#[inline(always)]
+fn flags_of_clone3(regs: Kptr) -> u64 {
+    let args = load_u64(regs, offset!(pt_regs_di));
+    let mut flags = 0_u64;
+    // SAFETY: the helper checks the address and zeroes `flags` on a fault.
+    unsafe { bpf_probe_read_user((&raw mut flags).cast(), 8, args as *const _) };
+    flags
 }
 
 #[inline(always)]
@@ -194,12 +224,19 @@ fn returned(ret: i32, by: u16) {
     // SAFETY: copied out at once; only this task writes its own entry.
     let before = match unsafe { ENTERED.get(&tid) } {
         Some(slots) => *slots,
-        None => empty_slots(),
+        // The entry was pushed out of the map, or its program was skipped: what the call changed cannot be told.
+        None => {
+            lose(by);
+            empty_slots()
+        }
     };
     let _ = ENTERED.remove(&tid);
     let task = current();
-    describe_changed(load_ptr(task, offset!(task_nsproxy)), &before, by);
-    describe_user(load_ptr(task, offset!(task_real_cred)), &before, by);
+    let mut after = empty_slots();
+    // SAFETY: `after` is writable.
+    unsafe { write_task_slots(&raw mut after, task) };
+    describe_changed(load_ptr(task, offset!(task_nsproxy)), &before, &after, by);
+    describe_user(load_ptr(task, offset!(task_real_cred)), &before, &after, by);
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
     let to = entry.as_mut_ptr();
     // SAFETY: the entry is as large as `Transition`.
@@ -207,7 +244,7 @@ fn returned(ret: i32, by: u16) {
         write_call(&raw mut (*to).call, task, ret);
         write_task(&raw mut (*to).task, task);
         (*to).before = before;
-        write_task_slots(&raw mut (*to).after, task);
+        (*to).after = after;
     }
     entry.submit(0);
 }

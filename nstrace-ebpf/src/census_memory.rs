@@ -78,3 +78,10 @@ pub fn number(place: &mut u64, pointer: Kptr) -> u64 {
         (&raw const *place).read_volatile()
     }
 }
+
+/// Copies `bytes` from `offset` of the structure at `base`, zeroes when they cannot be read.
+#[inline(always)]
+pub fn read_bytes(to: *mut u8, bytes: u32, base: Kptr, offset: u32) {
+    // SAFETY: the verifier checks that `to` has room for `bytes`; the rest is as in the loads above.
+    unsafe { bpf_probe_read_kernel(to.cast(), bytes, base.wrapping_add(offset as usize).cast()) };
+}

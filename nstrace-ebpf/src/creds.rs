@@ -11,7 +11,7 @@ use crate::{
     emit::reserve,
     kernel_memory::{Kptr, load_ptr},
     namespace::describe_user,
-    slots::{empty_slots, write_slots, write_task_slots},
+    slots::{empty_slots, write_task_slots, write_user_slot},
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -47,16 +47,18 @@ fn committed(new: Kptr) {
     let mut before = empty_slots();
     // SAFETY: `before` is writable.
     unsafe { write_task_slots(&raw mut before, task) };
-    describe_user(new, &before, hook::COMMIT_CREDS);
+    let mut after = before;
+    // SAFETY: `after` is writable.
+    unsafe { write_user_slot(&raw mut after, new) };
+    describe_user(new, &before, &after, hook::COMMIT_CREDS);
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::COMMIT_CREDS) else { return };
     let to = entry.as_mut_ptr();
-    let nsproxy = load_ptr(task, offset!(task_nsproxy));
     // SAFETY: the entry is as large as `Transition`.
     unsafe {
         write_call(&raw mut (*to).call, task, 0);
         write_task(&raw mut (*to).task, task);
         (*to).before = before;
-        write_slots(&raw mut (*to).after, task, nsproxy, new);
+        (*to).after = after;
     }
     entry.submit(0);
 }

@@ -1,9 +1,10 @@
 //! The ring buffer, its per-CPU numbering and its losses.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE},
+    helpers::generated::{bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
-    maps::{PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+    maps::{LruPerCpuHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use nstrace_common::record::{Header, hook};
 
@@ -17,9 +18,13 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static SEQ: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Records that found the ring full, per hook.
+/// Records that were not written, per hook.
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(hook::COUNT as u32, 0);
+
+/// The same by cgroup of whoever ran, and hook: who floods the ring. What does not fit here is in [`DROPS`] all the same.
+#[map]
+static FLOODS: LruPerCpuHashMap<[u64; 2], u64> = LruPerCpuHashMap::with_max_entries(1024, 0);
 
 /// `debug!` of aya-log in objects built with the `log` feature, nothing in shipped ones.
 macro_rules! debug {
@@ -39,11 +44,11 @@ pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {
     let entry = EVENTS.reserve::<T>(0);
     // Numbered after the reservation, so that an interrupting program rarely gets a number out of ring order; a failed
     // reservation takes a number too, so that the reader sees the gap.
-    let seq = next_seq();
     let Some(mut entry) = entry else {
-        count_drop(by);
+        lose(by);
         return None;
     };
+    let seq = next_seq();
     // SAFETY: every record starts with a `Header`, and the entry is as large as `T`.
     unsafe { write_header(entry.as_mut_ptr().cast(), boot_ns, kind, by, seq) };
     Some(entry)
@@ -83,10 +88,38 @@ fn next_seq() -> u64 {
     }
 }
 
+/// The ring is so full that records which say only who forked, executed or died are no longer written: the last quarter is for
+/// the lives of namespaces, so that no crowd of processes keeps them out. The loss is counted; the census that follows it
+/// tells who is where.
 #[inline(always)]
-fn count_drop(by: u16) {
+pub fn crowded(by: u16) -> bool {
+    let size = EVENTS.query(u64::from(BPF_RB_RING_SIZE));
+    let crowded = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > size - size / 4;
+    if crowded {
+        lose(by);
+    }
+    crowded
+}
+
+/// Counts a record that is not written, and leaves a gap in the numbers for it.
+#[inline(always)]
+pub fn lose(by: u16) {
+    next_seq();
     if let Some(drops) = DROPS.get_ptr_mut(u32::from(by)) {
         // SAFETY: the slot of this CPU.
         unsafe { *drops += 1 };
+    }
+    // A namespace is freed in whatever context: nobody's doing.
+    if by == hook::PROC_FREE_INUM {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let key = [unsafe { bpf_get_current_cgroup_id() }, u64::from(by)];
+    match FLOODS.get_ptr_mut(&key) {
+        // SAFETY: the slot of this CPU.
+        Some(count) => unsafe { *count += 1 },
+        None => {
+            let _ = FLOODS.insert(&key, &1, 0);
+        }
     }
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use nstrace_common::record::{Install, hook, kind};
 
 use crate::{
-    emit::reserve,
+    emit::{lose, reserve},
     kernel_memory::Kptr,
     namespace::write_common_ref,
     syscall::write_call,
@@ -48,7 +48,11 @@ static INSTALLING: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
 pub fn kprobe_ns_install(ctx: ProbeContext) -> u32 {
     // SAFETY: no preconditions.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    let _ = INSTALLING.insert(&tid, &ctx.arg::<u64>(1).unwrap_or(0), 0);
+    // SAFETY: only asked whether there is one: then the return of an earlier question was not seen.
+    let unseen = unsafe { INSTALLING.get(&tid) }.is_some();
+    if INSTALLING.insert(&tid, &ctx.arg::<u64>(1).unwrap_or(0), 0).is_err() || unseen {
+        lose(hook::NS_INSTALL);
+    }
     0
 }
 

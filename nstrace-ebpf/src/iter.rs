@@ -9,6 +9,7 @@ use nstrace_common::{
 use crate::{
     config::{initial, offset},
     emit::{now, write_header},
+    initial::remember_kthreadd,
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::write_namespace,
     slots::{for_each_nsproxy_slot, inum, write_task_slots},
@@ -43,6 +44,7 @@ pub fn iter_task(ctx: *mut TaskIteration) -> i32 {
     if task.is_null() {
         return 0;
     }
+    remember_kthreadd(task);
     if load_u32(task, offset!(task_tgid)) == load_u32(task, offset!(task_pid)) {
         describe_all(seq, task);
     }

@@ -45,3 +45,21 @@ load!(load_u64, u64);
 pub fn load_ptr(base: Kptr, offset: u32) -> Kptr {
     load_u64(base, offset) as Kptr
 }
+
+/// Copies `bytes` from `offset` of the structure at `base`, zeroes when they cannot be read; not for typed loads.
+#[inline(always)]
+pub fn read_bytes(to: *mut u8, bytes: u32, base: Kptr, offset: u32) {
+    // SAFETY: the verifier checks that `to` has room for `bytes`; the rest is as in the loads above.
+    unsafe { bpf_probe_read_kernel(to.cast(), bytes, base.wrapping_add(offset as usize).cast()) };
+}
+
+/// The pointer member at `offset` of the structure that a BTF-typed pointer (an argument of a BTF tracepoint, say, or what
+/// this function returns) leads to: a plain load, on every kernel.
+#[inline(always)]
+pub fn typed_ptr(base: Kptr, offset: u32) -> Kptr {
+    if offset == ABSENT {
+        return core::ptr::null();
+    }
+    // SAFETY: as in the loads above.
+    unsafe { base.wrapping_add(offset as usize).cast::<Kptr>().read_volatile() }
+}

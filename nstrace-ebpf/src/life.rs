@@ -9,9 +9,10 @@ use nstrace_common::record::{TaskState, hook, kind};
 
 use crate::{
     config::offset,
-    emit::{debug, reserve},
+    emit::{crowded, debug, reserve},
+    initial::all_initial,
     kernel_memory::{Kptr, load_u32},
-    slots::{all_initial, write_task_slots},
+    slots::{write_task_slots},
     task::{is_self, write_task},
 };
 
@@ -47,7 +48,7 @@ pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
 
 #[inline(always)]
 fn state(task: Kptr, kind: u16, by: u16, old_pid: u32) {
-    if is_self() || all_initial(task) {
+    if all_initial(task) || is_self() || crowded(by) {
         return;
     }
     let Some(mut entry) = reserve::<TaskState>(kind, by) else { return };

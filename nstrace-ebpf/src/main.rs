@@ -12,6 +12,7 @@ mod config;
 mod creds;
 mod emit;
 mod freed;
+mod initial;
 mod install;
 mod iter;
 mod kernel_memory;

@@ -62,26 +62,24 @@ pub fn describe<const T: usize>(ns: Kptr, by: u16) {
     entry.submit(0);
 }
 
-/// Describes each namespace of `nsproxy` that `before` does not hold in the same slot.
+/// Describes each namespace of `nsproxy`, whose slots `after` holds, that `before` does not hold in the same slot.
 #[inline(always)]
-pub fn describe_changed(nsproxy: Kptr, before: &Slots, by: u16) {
+pub fn describe_changed(nsproxy: Kptr, before: &Slots, after: &Slots, by: u16) {
     for_each_nsproxy_slot!(|SLOT, T, member| {
-        let ns = load_ptr(nsproxy, member);
-        let number = inum::<T>(ns);
+        let number = after.inum[SLOT];
         // unshare(NEWTIME) changes only time_for_children, clone(NEWTIME) and exec both: describe it once.
-        let twice = SLOT == TIME && number == inum::<TIME>(load_ptr(nsproxy, offset!(nsproxy_time_for_children)));
+        let twice = SLOT == TIME && number == after.inum[TIME_FOR_CHILDREN];
         if number != 0 && number != before.inum[SLOT] && !twice {
-            describe::<T>(ns, by);
+            describe::<T>(load_ptr(nsproxy, member), by);
         }
     });
 }
 
 /// Describes the user namespace of `cred` when it is another than in `before`.
 #[inline(always)]
-pub fn describe_user(cred: Kptr, before: &Slots, by: u16) {
-    let user = load_ptr(cred, offset!(cred_user_ns));
-    if inum::<USER>(user) != before.inum[USER] {
-        describe::<USER>(user, by);
+pub fn describe_user(cred: Kptr, before: &Slots, after: &Slots, by: u16) {
+    if after.inum[USER] != before.inum[USER] {
+        describe::<USER>(load_ptr(cred, offset!(cred_user_ns)), by);
     }
 }
 
@@ -112,11 +110,9 @@ pub unsafe fn write_common_ref(to: *mut NsRef, ns_common: Kptr) {
 
 /// `task` lives in a pid namespace that `before` does not show: describe it (fork into a new one).
 #[inline(always)]
-pub fn describe_active_pid(task: Kptr, before: &Slots, by: u16) {
-    let ns = active_pid_ns(task);
-    let number = inum::<PID>(ns);
-    if number != 0 && number != before.inum[PID] {
-        describe::<PID>(ns, by);
+pub fn describe_active_pid(task: Kptr, before: &Slots, after: &Slots, by: u16) {
+    if after.inum[PID] != 0 && after.inum[PID] != before.inum[PID] {
+        describe::<PID>(active_pid_ns(task), by);
     }
 }
 

@@ -5,8 +5,8 @@ use nstrace_common::slots::{
 };
 
 use crate::{
-    config::{initial, offset},
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    config::{offset, typed},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, read_bytes},
     task::active_pid_ns,
 };
 
@@ -49,56 +49,63 @@ pub fn empty_slots() -> Slots {
     Slots { id: [0; SLOTS], inum: [0; SLOTS] }
 }
 
-/// Writes all ten slots: those of `nsproxy`, the user namespace of `cred`, and the pid namespace `task` lives in.
+/// Bytes of `struct nsproxy`, as far as all members of interest lie in them on every kernel so far.
+const NSPROXY_BYTES: usize = 72;
+
+/// Writes the eight slots of `nsproxy`.
 ///
 /// # Safety
 /// `to` is writable.
 #[inline(always)]
-pub unsafe fn write_slots(to: *mut Slots, task: Kptr, nsproxy: Kptr, cred: Kptr) {
+pub unsafe fn write_nsproxy_slots(to: *mut Slots, nsproxy: Kptr) {
+    // One read instead of eight, where reads are calls of a helper.
+    let mut copy = [0_u64; NSPROXY_BYTES / 8];
+    if !typed() {
+        read_bytes((&raw mut copy).cast(), NSPROXY_BYTES as u32, nsproxy, 0);
+    }
     // SAFETY: `to` is writable as the caller promises.
     unsafe {
         for_each_nsproxy_slot!(|SLOT, T, member| {
-            let ns = load_ptr(nsproxy, member);
+            let ns = if typed() || member > NSPROXY_BYTES as u32 - 8 {
+                load_ptr(nsproxy, member)
+            } else {
+                (&raw const copy).cast::<u8>().add(member as usize).cast::<Kptr>().read_volatile()
+            };
             (*to).inum[SLOT] = inum::<T>(ns);
             (*to).id[SLOT] = ns_id::<T>(ns);
         });
-        let user = load_ptr(cred, offset!(cred_user_ns));
-        (*to).inum[USER] = inum::<USER>(user);
-        (*to).id[USER] = ns_id::<USER>(user);
-        let pid = active_pid_ns(task);
-        (*to).inum[PID] = inum::<PID>(pid);
-        (*to).id[PID] = ns_id::<PID>(pid);
     }
 }
 
-/// Writes the slots that `task` holds now.
+/// Writes the slot of the user namespace of `cred`.
+///
+/// # Safety
+/// `to` is writable.
+#[inline(always)]
+pub unsafe fn write_user_slot(to: *mut Slots, cred: Kptr) {
+    let user = load_ptr(cred, offset!(cred_user_ns));
+    // SAFETY: `to` is writable as the caller promises.
+    unsafe {
+        (*to).inum[USER] = inum::<USER>(user);
+        (*to).id[USER] = ns_id::<USER>(user);
+    }
+}
+
+/// Writes all ten slots that `task` holds now: those of its `nsproxy`, the user namespace of its credentials, and the pid
+/// namespace it lives in.
 ///
 /// # Safety
 /// `to` is writable.
 #[inline(always)]
 pub unsafe fn write_task_slots(to: *mut Slots, task: Kptr) {
-    let nsproxy = load_ptr(task, offset!(task_nsproxy));
-    let cred = load_ptr(task, offset!(task_real_cred));
     // SAFETY: as the caller promises.
-    unsafe { write_slots(to, task, nsproxy, cred) };
-}
-
-/// Every slot of `task` holds an initial namespace: nothing to report about it.
-#[inline(always)]
-pub fn all_initial(task: Kptr) -> bool {
-    let nsproxy = load_ptr(task, offset!(task_nsproxy));
-    for_each_nsproxy_slot!(|SLOT, T, member| {
-        let number = inum::<T>(load_ptr(nsproxy, member));
-        if number != 0 && number != initial(T) {
-            return false;
-        }
-    });
-    let cred = load_ptr(task, offset!(task_real_cred));
-    if inum::<USER>(load_ptr(cred, offset!(cred_user_ns))) != initial(USER) {
-        return false;
+    unsafe {
+        write_nsproxy_slots(to, load_ptr(task, offset!(task_nsproxy)));
+        write_user_slot(to, load_ptr(task, offset!(task_real_cred)));
+        let pid = active_pid_ns(task);
+        (*to).inum[PID] = inum::<PID>(pid);
+        (*to).id[PID] = ns_id::<PID>(pid);
     }
-    // Deeper than level 0 means another pid namespace than the initial one.
-    load_u32(load_ptr(task, offset!(task_thread_pid)), offset!(pid_level)) == 0
 }
 
 const _: () = assert!(SLOTS == 10 && MNT == 0 && TIME_FOR_CHILDREN == 9 && PID_FOR_CHILDREN == 8);

@@ -7,11 +7,10 @@ use aya_ebpf::{
 use nstrace_common::record::{Transition, hook, kind};
 
 use crate::{
-    config::offset,
     emit::{debug, reserve},
-    kernel_memory::{Kptr, load_ptr},
+    kernel_memory::Kptr,
     namespace::describe_changed,
-    slots::{empty_slots, write_slots, write_task_slots},
+    slots::{empty_slots, write_nsproxy_slots, write_task_slots},
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -47,16 +46,18 @@ fn switched(task: Kptr, new: Kptr) {
     let mut before = empty_slots();
     // SAFETY: `before` is writable.
     unsafe { write_task_slots(&raw mut before, running) };
-    describe_changed(new, &before, hook::SWITCH_TASK_NAMESPACES);
+    let mut after = before;
+    // SAFETY: `after` is writable.
+    unsafe { write_nsproxy_slots(&raw mut after, new) };
+    describe_changed(new, &before, &after, hook::SWITCH_TASK_NAMESPACES);
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::SWITCH_TASK_NAMESPACES) else { return };
     let to = entry.as_mut_ptr();
-    let cred = load_ptr(running, offset!(task_real_cred));
     // SAFETY: the entry is as large as `Transition`.
     unsafe {
         write_call(&raw mut (*to).call, running, 0);
         write_task(&raw mut (*to).task, running);
         (*to).before = before;
-        write_slots(&raw mut (*to).after, running, new, cred);
+        (*to).after = after;
     }
     entry.submit(0);
 }

@@ -5,7 +5,7 @@ use nstrace_common::task::{PID_LEVELS, Task};
 
 use crate::{
     config::{has_pt_regs_helper, offset, self_tgid, typed},
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, read_bytes},
 };
 
 /// `current`.
@@ -48,9 +48,13 @@ pub unsafe fn write_task(to: *mut Task, task: Kptr) {
         (*to).euid = load_u32(cred, offset!(cred_euid));
         (*to).flags = load_u32(task, offset!(task_flags));
         (*to).former_tid = 0;
-        let name = (&raw mut (*to).comm).cast::<u64>();
-        name.write_unaligned(load_u64(task, comm));
-        name.add(1).write_unaligned(load_u64(task, comm + 8));
+        let name = (&raw mut (*to).comm).cast::<u8>();
+        if typed() {
+            name.cast::<u64>().write_unaligned(load_u64(task, comm));
+            name.cast::<u64>().add(1).write_unaligned(load_u64(task, comm + 8));
+        } else {
+            read_bytes(name, 16, task, comm);
+        }
         (*to).level = write_pids(&raw mut (*to).pids, load_ptr(task, offset!(task_thread_pid)));
     }
 }

@@ -380,6 +380,9 @@ pub enum Event {
     Lost {
         count: u64,
         hook: Option<Cow<'static, str>>,
+        /// The cgroup whose tasks the records were about, where it is known.
+        #[serde(default)]
+        cgroup: Option<u64>,
     },
 }
 

@@ -109,19 +109,24 @@ fn auto_takes_the_best_of_each_kernel() {
         ("6.12", "proc_free_inum", "nsfs_init_inode"),
         ("7.3", "__ns_common_free", "nsfs_init_inode"),
     ] {
-        let plan = plan(&offer(&btf(kernel)), None);
-        assert!(plan.facts.iter().all(|f| f.coverage == Coverage::Full), "{kernel}");
-        let lines = attached(&plan.facts);
-        for expected in [
-            "task-born: tp_btf task_newtask".to_owned(),
-            "setns-unshare: fentry switch_task_namespaces, kprobe switch_task_namespaces".to_owned(),
-            "user-ns: fentry commit_creds, kprobe commit_creds".to_owned(),
-            "denied-clone: fexit kernel_clone".to_owned(),
-            format!("destroyed: fentry {freed}, kprobe {freed}"),
-            format!("pinned: fentry {first_pin}, kprobe {first_pin}"),
-            "unpinned: fentry nsfs_evict, kprobe nsfs_evict".to_owned(),
-        ] {
-            assert!(lines.contains(&expected), "{kernel}: no {expected:?} in {lines:#?}");
+        for preemptible in [false, true] {
+            let plan = plan(&Offer { preemptible, ..offer(&btf(kernel)) }, None);
+            assert!(plan.facts.iter().all(|f| f.coverage == Coverage::Full), "{kernel}");
+            let lines = attached(&plan.facts);
+            // Where nobody can be preempted inside the first program the second one is only needed against softirqs.
+            let twice = |function: &str| {
+                if preemptible { format!("fentry {function}, kprobe {function}") } else { format!("fentry {function}") }
+            };
+            for expected in [
+                format!("setns-unshare: {}", twice("switch_task_namespaces")),
+                format!("user-ns: {}", twice("commit_creds")),
+                "denied-clone: fexit kernel_clone".to_owned(),
+                format!("destroyed: fentry {freed}, kprobe {freed}"),
+                format!("pinned: {}", twice(first_pin)),
+                format!("unpinned: {}", twice("nsfs_evict")),
+            ] {
+                assert!(lines.contains(&expected), "{kernel}: no {expected:?} in {lines:#?}");
+            }
         }
     }
 }

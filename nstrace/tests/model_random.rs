@@ -432,7 +432,7 @@ proptest! {
             assert_consistent(&world);
         }
         let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
-        let mut events = vec![Stamped { stamp, event: Event::Lost { count: 1, hook: None } }];
+        let mut events = vec![Stamped { stamp, event: Event::Lost { count: 1, hook: None, cgroup: None } }];
         events.extend(toy.visit(true));
         events.push(toy.snapshot_end());
         changes.extend(apply(&mut world, &events));

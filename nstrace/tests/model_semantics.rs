@@ -587,7 +587,7 @@ fn a_resync_finds_what_was_lost() {
         w.toy.clone(c, 0);
         w.toy.records();
         let stamp = Stamp { boot_ns: w.toy.tick(), cpu: 0, seq: 0 };
-        let lost = Stamped { stamp, event: Event::Lost { count: 9, hook: None } };
+        let lost = Stamped { stamp, event: Event::Lost { count: 9, hook: None, cgroup: None } };
         assert_eq!(w.apply(&[lost]), ["lost 9"]);
         let events = w.toy.visit(true);
         assert_eq!(w.apply(&events), [""; 0]);
@@ -758,7 +758,7 @@ fn a_loss_during_the_snapshot_is_told_after_it() {
     let mut w = Watch { world: World::new(no_container), toy: Toy::new(true) };
     let mut events = toy.start();
     let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
-    events.push(Stamped { stamp, event: Event::Lost { count: 3, hook: Some("setns".into()) } });
+    events.push(Stamped { stamp, event: Event::Lost { count: 3, hook: Some("setns".into()), cgroup: None } });
     events.extend(toy.visit(false));
     events.push(toy.snapshot_end());
     let lines = w.apply(&events);

@@ -127,6 +127,15 @@ impl Watch {
         self.shared.lock().lines.clone()
     }
 
+    /// Sends it a signal, to stop it and to have it continue.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).context("the watch is gone already")
+    }
+
     /// Ctrl-C, then reads to the end.
     ///
     /// # Errors

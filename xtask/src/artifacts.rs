@@ -30,10 +30,16 @@ pub struct Executable {
 /// # Errors
 /// Cargo cannot be started or fails; its diagnostics have then gone to stderr.
 pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
+    build_with(arguments, &[])
+}
+
+/// As [`build`], with `flags` at the very end: `--` and what `cargo rustc` passes on.
+pub fn build_with(arguments: &[&str], flags: &[&str]) -> Result<Vec<Executable>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(arguments)
         .args(["--quiet", "--message-format=json-render-diagnostics"])
+        .args(flags)
         .current_dir(workspace::root())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

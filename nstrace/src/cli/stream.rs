@@ -56,12 +56,18 @@ pub struct Summary {
     /// Records lost, whether or not a line said so.
     pub lost: u64,
     pub findings: u64,
+    /// Skipped runs of programs that, but for chance, had nothing to say: see [`Source::skipped`].
+    pub skipped: u64,
     pub end: End,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "events {}, lost {}, findings {}", self.events, self.lost, self.findings)
+        write!(f, "events {}, lost {}, findings {}", self.events, self.lost, self.findings)?;
+        match self.skipped {
+            0 => Ok(()),
+            skipped => write!(f, "; {skipped} looks for a failed clone skipped"),
+        }
     }
 }
 
@@ -81,7 +87,7 @@ pub fn run_stream(
     shutdown: &Shutdown,
     out: &mut dyn Sink,
 ) -> Result<Summary, Failure> {
-    let summary = Summary { events: 0, lost: 0, findings: 0, end: End::Limit };
+    let summary = Summary { events: 0, lost: 0, findings: 0, skipped: 0, end: End::Limit };
     let mut stream = Stream {
         world,
         selection,
@@ -157,7 +163,7 @@ impl Stream<'_> {
                 _ => break,
             }
         }
-        Ok(Summary { end, ..self.summary })
+        Ok(Summary { end, skipped: source.skipped(), ..self.summary })
     }
 
     fn take(&mut self, source: &mut dyn Source, events: &[Stamped]) -> Result<Reached, Failure> {

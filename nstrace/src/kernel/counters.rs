@@ -1,4 +1,4 @@
-//! What the kernel could not deliver: records that found the ring full, and program runs that were skipped.
+//! What the kernel could not deliver: records for which there was no room, and program runs that were skipped.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray},
+    maps::{MapData, PerCpuArray, PerCpuHashMap},
     programs::Program,
 };
 use nstrace_common::record::hook;
@@ -39,12 +39,13 @@ pub const fn hook_name(by: u16) -> &'static str {
 /// Programs that run at every clone of the machine and have something to say only about one that asked for namespaces and
 /// failed. A skipped run of theirs is, but for chance, no lost record; taking it for one would ask for a census each time.
 /// [`Counters::skipped`] has them all the same.
-const SPEAK_RARELY: [&str; 3] = ["sys_exit_clone", "sys_exit_clone3", "fexit_kernel_clone"];
+const SPEAK_RARELY: [&str; 4] = ["sys_exit_clone", "sys_exit_clone3", "kretprobe_copy_process", "fexit_kernel_clone"];
 
 /// Loss counters of the running programs.
 #[expect(missing_debug_implementations, reason = "aya's map types have none")]
 pub struct Counters {
     drops: PerCpuArray<MapData, u64>,
+    floods: PerCpuHashMap<MapData, [u64; 2], u64>,
     programs: Vec<Attached>,
 }
 
@@ -72,11 +73,12 @@ impl Counters {
                 programs.push(Attached { name: hook.program, fd, loses, told: 0 });
             }
         }
-        Ok(Self { drops: PerCpuArray::try_from(map)?, programs })
+        let floods = ebpf.take_map("FLOODS").ok_or_else(|| anyhow::anyhow!("the object has no map FLOODS"))?;
+        Ok(Self { drops: PerCpuArray::try_from(map)?, floods: PerCpuHashMap::try_from(floods)?, programs })
     }
 
-    /// Records lost to a full ring so far, per hook that lost any.
-    pub fn ring_full(&self) -> anyhow::Result<Vec<(&'static str, u64)>> {
+    /// Records that were not written so far, because the ring or another map had no room, per hook that lost any.
+    pub fn dropped(&self) -> anyhow::Result<Vec<(&'static str, u64)>> {
         let mut lost = Vec::new();
         for by in 0..hook::COUNT as u16 {
             let sum: u64 = self.drops.get(&u32::from(by), 0)?.iter().sum();
@@ -87,6 +89,16 @@ impl Counters {
         Ok(lost)
     }
 
+    /// Of the dropped records of a hook, how many while a task of which cgroup (its 64-bit id) ran. A kernel map that forgets
+    /// keeps them, so they can be fewer than were dropped.
+    pub fn dropped_by_cgroup(&self, hook: &str) -> Vec<(u64, u64)> {
+        let entries = self.floods.iter().filter_map(Result::ok);
+        entries
+            .filter(|([_, by], _)| u16::try_from(*by).is_ok_and(|by| hook_name(by) == hook))
+            .map(|([cgroup, _], counts)| (cgroup, counts.iter().sum()))
+            .collect()
+    }
+
     /// `recursion_misses` (5.12+) of every program that has any: runs that the kernel skipped because the program, or for
     /// kprobes any program, was already running on that CPU. From `/proc/self/fdinfo`.
     pub fn skipped(&self) -> Vec<(&str, u64)> {
@@ -95,6 +107,12 @@ impl Counters {
             .filter_map(|p| Some((p.name, recursion_misses(&p.fd)?)))
             .filter(|(_, misses)| *misses > 0)
             .collect()
+    }
+
+    /// Skipped runs of the programs that speak rarely: nearly all of them had nothing to say.
+    pub fn skipped_in_silence(&self) -> u64 {
+        let rare = self.programs.iter().filter(|p| SPEAK_RARELY.contains(&p.name));
+        rare.filter_map(|p| recursion_misses(&p.fd)).sum()
     }
 
     /// As [`Counters::skipped`], but only what came since the last call, and only of programs without a second copy that

@@ -30,7 +30,7 @@ pub struct Environment {
     /// `none`, `integrity` or `confidentiality`; None where the kernel does not say.
     pub lockdown: Option<String>,
     pub privileged: bool,
-    /// `uname -v` says so: `PREEMPT`, `PREEMPT_DYNAMIC`, `PREEMPT_LAZY`, `PREEMPT_RT`.
+    /// Tasks can be preempted inside the kernel: see [`preemptible`].
     pub preemptible: bool,
 }
 
@@ -65,7 +65,10 @@ impl Environment {
             check("tracefs", ensure_tracefs()),
             check("kprobes", kprobes()),
         ];
-        let preemptible = uname.version().to_string_lossy().contains("PREEMPT");
+        let preemptible = preemptible(
+            &uname.version().to_string_lossy(),
+            fs::read_to_string("/sys/kernel/debug/sched/preempt").ok().as_deref(),
+        );
         Self { release, machine, checks, btf, lockdown, privileged, preemptible }
     }
 
@@ -177,5 +180,28 @@ pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
         pt_regs_helper: u32::from(btf.has_function("bpf_task_pt_regs")),
         initial,
         direct: 0,
+    }
+}
+
+/// Whether tasks can be preempted inside the kernel. `version` is that of `uname -v`: `PREEMPT`, `PREEMPT_DYNAMIC`,
+/// `PREEMPT_LAZY` or `PREEMPT_RT` in it says that they can. A dynamic kernel has chosen at boot, and `choice`
+/// (`/sys/kernel/debug/sched/preempt`, as `none (voluntary) full`) says what; where that cannot be read they can.
+fn preemptible(version: &str, choice: Option<&str>) -> bool {
+    let never = choice.is_some_and(|choice| choice.contains("(none)") || choice.contains("(voluntary)"));
+    version.contains("PREEMPT") && !never
+}
+
+#[cfg(test)]
+mod tests {
+    use super::preemptible;
+
+    #[test]
+    fn a_dynamic_kernel_is_what_it_has_chosen() {
+        let debian = "#1 SMP PREEMPT_DYNAMIC Debian 6.12.107-1 (2026-08-29)";
+        assert!(!preemptible(debian, Some("none (voluntary) full \n")));
+        assert!(!preemptible(debian, Some("(none) voluntary full lazy \n")));
+        assert!(preemptible(debian, Some("none voluntary full (lazy) \n")));
+        assert!(preemptible(debian, None), "not to be read: assume the worse");
+        assert!(!preemptible("#1 SMP Debian 5.10.223-1 (2024-08-10)", None));
     }
 }

@@ -74,6 +74,16 @@ pub struct Candidate {
     pub invisible: Option<&'static str>,
 }
 
+/// When a fact is watched by two programs at the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubled {
+    Never,
+    /// Where a task can be preempted inside the first program, and another one then be skipped.
+    Preemptible,
+    /// The place is also reached in softirqs, which interrupt the first program on any kernel.
+    Always,
+}
+
 /// Something the model wants to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact {
@@ -81,9 +91,9 @@ pub struct Fact {
     pub meaning: &'static str,
     /// Best first.
     pub candidates: &'static [Candidate],
-    /// Attach the kprobe candidate as well as the fentry one: each misses what the other sees (a program is skipped while
-    /// it, or for kprobes any other, already runs on that CPU), and the model merges what both report.
-    pub doubled: bool,
+    /// When to attach the kprobe candidate as well as the fentry one: each misses what the other sees (a program is skipped
+    /// while it, or for kprobes any other, already runs on that CPU), and the model merges what both report.
+    pub doubled: Doubled,
     /// Second copies for preemptible kernels, each for a hook of the candidates at the same place: a BTF tracepoint or
     /// trampoline program is skipped while another task was preempted inside it. Not needed beside a kprobe.
     pub again: &'static [Hook],
@@ -124,7 +134,7 @@ pub const FACTS: &[Fact] = &[
         name: "task-born",
         meaning: "a task is born, with the namespaces it starts in (io_uring workers too)",
         candidates: &[full(ANY, &[hook("task_newtask", TpBtf("task_newtask"))])],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[hook("task_newtask_again", TpBtf("task_newtask"))],
         without: "members that join by fork and clone; needs a kernel with BTF tracepoints (5.5, CONFIG_DEBUG_INFO_BTF)",
     },
@@ -132,7 +142,7 @@ pub const FACTS: &[Fact] = &[
         name: "exec",
         meaning: "a task executes a program, and enters its time namespace (6.12+)",
         candidates: &[full(ANY, &[hook("sched_process_exec", TpBtf("sched_process_exec"))])],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[hook("sched_process_exec_again", TpBtf("sched_process_exec"))],
         without: "time namespaces entered by exec",
     },
@@ -140,7 +150,7 @@ pub const FACTS: &[Fact] = &[
         name: "exit",
         meaning: "a task dies and leaves its namespaces",
         candidates: &[full(ANY, &[hook("sched_process_exit", TpBtf("sched_process_exit"))])],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[hook("sched_process_exit_again", TpBtf("sched_process_exit"))],
         without: "members that leave by exiting",
     },
@@ -152,7 +162,7 @@ pub const FACTS: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_switch_task_namespaces", Kprobe("switch_task_namespaces"))]),
             full(TRACEPOINT, CALL_EXITS),
         ],
-        doubled: true,
+        doubled: Doubled::Preemptible,
         again: &[hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces"))],
         without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
     },
@@ -164,7 +174,7 @@ pub const FACTS: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_commit_creds", Kprobe("commit_creds"))]),
             full(TRACEPOINT, CALL_EXITS),
         ],
-        doubled: true,
+        doubled: Doubled::Preemptible,
         again: &[hook("fentry_commit_creds_again", Fentry("commit_creds"))],
         without: "user namespaces entered by setns and unshare",
     },
@@ -182,7 +192,7 @@ pub const FACTS: &[Fact] = &[
             ),
             full(TRACEPOINT, &[hook("task_newtask", TpBtf("task_newtask"))]),
         ],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[],
         without: "namespaces made by clone",
     },
@@ -203,7 +213,7 @@ pub const FACTS: &[Fact] = &[
             ),
             full(TRACEPOINT, CALL_EXITS),
         ],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[],
         without: "failed setns and unshare attempts",
     },
@@ -212,9 +222,10 @@ pub const FACTS: &[Fact] = &[
         meaning: "a clone that asked for namespaces fails",
         candidates: &[
             full(FENTRY, &[hook("fexit_kernel_clone", Fexit("kernel_clone"))]),
+            full(KPROBE, &[hook("kretprobe_copy_process", Kretprobe("copy_process"))]),
             full(NOT_FENTRY, CLONE_EXITS),
         ],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[],
         without: "failed clone attempts; mount tracefs",
     },
@@ -257,7 +268,7 @@ pub const FACTS: &[Fact] = &[
                 ],
             ),
         ],
-        doubled: false,
+        doubled: Doubled::Never,
         again: &[],
         without: "the target of a setns that failed; needs kprobes or BPF trampolines",
     },
@@ -277,7 +288,7 @@ pub const FACTS: &[Fact] = &[
                 ),
             },
         ],
-        doubled: true,
+        doubled: Doubled::Always,
         again: &[
             hook("fentry_ns_common_free_again", Fentry("__ns_common_free")),
             hook("fentry_proc_free_inum_again", Fentry("proc_free_inum")),
@@ -293,7 +304,7 @@ pub const FACTS: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_nsfs_init_inode", Kprobe("nsfs_init_inode"))]),
             full(KPROBE, &[hook("kprobe_ns_get_path", Kprobe("__ns_get_path"))]),
         ],
-        doubled: true,
+        doubled: Doubled::Preemptible,
         again: &[hook("fentry_nsfs_init_inode_again", Fentry("nsfs_init_inode"))],
         without: "namespaces being held open or bind-mounted; needs kprobes or BPF trampolines",
     },
@@ -304,7 +315,7 @@ pub const FACTS: &[Fact] = &[
             full(FENTRY, &[hook("fentry_nsfs_evict", Fentry("nsfs_evict"))]),
             full(KPROBE, &[hook("kprobe_nsfs_evict", Kprobe("nsfs_evict"))]),
         ],
-        doubled: true,
+        doubled: Doubled::Preemptible,
         again: &[hook("fentry_nsfs_evict_again", Fentry("nsfs_evict"))],
         without: "the release of held namespaces; needs kprobes or BPF trampolines",
     },

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    facts::{Attach, Candidate, FACTS, Fact, Hook},
+    facts::{Attach, Candidate, Doubled, FACTS, Fact, Hook},
     report::{AttachMode, Coverage, FactReport, HookUse},
 };
 
@@ -71,6 +71,11 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
     let mut uses = Vec::new();
     let mut invisible = Some(fact.without.to_owned());
     let mut coverage = Coverage::None;
+    let doubled = match fact.doubled {
+        Doubled::Never => false,
+        Doubled::Preemptible => offer.preemptible,
+        Doubled::Always => true,
+    };
     for candidate in fact.candidates {
         let objections: Vec<Option<String>> = candidate.hooks.iter().map(|&hook| offer.objection(hook)).collect();
         let objection = objections.iter().flatten().next();
@@ -78,7 +83,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
             Some(mode) if !candidate.modes.contains(&mode) => Some(format!("--attach {}", mode.name())),
             _ if objection.is_some() => objection.cloned(),
             _ if chosen.is_empty() => None,
-            _ if fact.doubled && is_second_copy(candidate, &chosen) => None,
+            _ if doubled && is_second_copy(candidate, &chosen) => None,
             _ => Some("a better one is attached".to_owned()),
         };
         if verdict.is_none() {
@@ -98,7 +103,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
             });
         }
     }
-    if offer.preemptible {
+    if offer.preemptible || fact.doubled == Doubled::Always {
         for &copy in fact.again {
             let place = |h: &&Hook| h.attach.target() == copy.attach.target();
             let alone = chosen.iter().filter(place).all(|h| h.attach == copy.attach);

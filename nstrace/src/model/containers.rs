@@ -36,6 +36,10 @@ impl Containers {
         };
     }
 
+    pub fn of_cgroup(&self, cgroup: u64) -> Option<Arc<Container>> {
+        self.by_cgroup.get(&cgroup).cloned()
+    }
+
     pub fn of(&self, task: &TaskInfo) -> Option<Arc<Container>> {
         if !self.by_task.is_empty()
             && let Some((key, container)) = self.by_task.get(&task.key.tid)
@@ -43,7 +47,7 @@ impl Containers {
         {
             return Some(container.clone());
         }
-        self.by_cgroup.get(&task.cgroup).cloned()
+        self.of_cgroup(task.cgroup)
     }
 
     pub fn forget_task(&mut self, tid: u32) {

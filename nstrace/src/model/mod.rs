@@ -144,8 +144,13 @@ impl World {
             Event::Freed { inum, id, ns_type } => self.freed(stamp, *inum, *id, *ns_type, out),
             Event::Pinned { call, task, ns } => self.pinned(stamp, call, task, *ns, out),
             Event::Unpinned { call, task, ns } => self.unpinned(stamp, call, task, *ns, out),
-            Event::Lost { count, hook } => {
+            Event::Lost { count, hook, cgroup } => {
+                let told = out.len();
                 self.log.write(out, stamp, What::Lost { count: *count, hook: hook.clone() }, None, None);
+                // Whose records they were: a container that floods the ring is named.
+                if let (Some(change), Some(cgroup)) = (out.get_mut(told), cgroup) {
+                    change.container = self.log.containers.of_cgroup(*cgroup);
+                }
             }
             Event::Initial { .. }
             | Event::SnapshotTask { .. }

@@ -12,7 +12,7 @@ use super::{
     Source,
     endings::Endings,
     fact::{Origins, Written},
-    losses::Losses,
+    losses::{Loss, Losses},
     order::Order,
     places::Places,
 };
@@ -46,11 +46,21 @@ pub struct Live {
     housekeeping: Instant,
     /// The first events were handed out.
     started: bool,
-    /// Since when a reported loss waits for a new census.
-    census_due: Option<Instant>,
+    /// A reported loss waits for a new census.
+    census_due: Option<CensusDue>,
     /// What the census could not read, for one warning.
     missed: Missed,
     origins: Origins,
+}
+
+/// When a census is to be taken.
+#[derive(Debug)]
+struct CensusDue {
+    since: Instant,
+    /// A sync of the ring that was asked for when the loss was found: what the ring held by then comes before the census,
+    /// which would make it stale.
+    after: u64,
+    drained: bool,
 }
 
 impl Live {
@@ -146,6 +156,14 @@ impl Live {
         Ok(())
     }
 
+    /// The namespaces that were found gone.
+    fn tell_ends(&mut self, events: &mut Vec<Stamped>) {
+        for (NsName { ns_type, inum, id }, boot_ns) in self.endings.iter_mut().flat_map(Endings::gone) {
+            let stamp = self.order.record(Stamp { boot_ns, cpu: 0, seq: 0 });
+            events.push(Stamped { stamp, event: Event::Freed { inum, id, ns_type: Some(ns_type) } });
+        }
+    }
+
     fn housekeeping(&mut self, quiet: bool, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
         if !quiet && self.housekeeping.elapsed() < HOUSEKEEPING {
             return Ok(());
@@ -157,11 +175,21 @@ impl Live {
             events.push(self.clock_event());
         }
         let before = events.len();
-        for (hook, count) in self.losses.check(&mut self.tracer.counters)? {
-            events.push(now(Event::Lost { count, hook: hook.map(Cow::Borrowed) }));
+        for Loss { count, hook, cgroup } in self.losses.check(&mut self.tracer.counters)? {
+            let lost = now(Event::Lost { count, hook: hook.map(Cow::Borrowed), cgroup });
+            // Its records may all be among the lost ones.
+            if let Some(cgroup) = cgroup {
+                self.places.announce_cgroup(cgroup, lost.stamp, events);
+            }
+            events.push(lost);
         }
         if events.len() > before {
-            self.census_due.get_or_insert_with(Instant::now);
+            let ring = &self.tracer.ring;
+            self.census_due.get_or_insert_with(|| CensusDue {
+                since: Instant::now(),
+                after: ring.sync(),
+                drained: false,
+            });
         }
         Ok(())
     }
@@ -189,14 +217,16 @@ impl Source for Live {
                     events.push(stamped);
                 }
             }
-            Some(Drained::Until(number)) if self.ends_after == Some(number) => {
-                self.ends_after = None;
-                for (NsName { ns_type, inum, id }, boot_ns) in self.endings.iter_mut().flat_map(Endings::gone) {
-                    let stamp = self.order.record(Stamp { boot_ns, cpu: 0, seq: 0 });
-                    events.push(Stamped { stamp, event: Event::Freed { inum, id, ns_type: Some(ns_type) } });
+            Some(Drained::Until(number)) => {
+                if let Some(due) = &mut self.census_due {
+                    due.drained |= due.after <= number;
+                }
+                if self.ends_after.is_some_and(|after| after <= number) {
+                    self.ends_after = None;
+                    self.tell_ends(&mut events);
                 }
             }
-            Some(Drained::Until(_)) | None => {}
+            None => {}
         }
         self.housekeeping(quiet, &mut events)?;
         // One round of questions at a time: a later one would have to wait for records that are newer still.
@@ -204,7 +234,8 @@ impl Source for Live {
             self.ends_after = Some(self.tracer.ring.sync());
         }
         // While the ring is full of older records a census would be stale before it is applied, so it waits, but not for ever.
-        if self.census_due.is_some_and(|since| quiet || since.elapsed() > CENSUS_PATIENCE) {
+        let due = |due: &CensusDue| (quiet && due.drained) || due.since.elapsed() > CENSUS_PATIENCE;
+        if self.census_due.as_ref().is_some_and(due) {
             self.census(&mut events)?;
             self.census_due = None;
         }
@@ -215,6 +246,10 @@ impl Source for Live {
         if let Some(endings) = &mut self.endings {
             endings.add(suspects);
         }
+    }
+
+    fn skipped(&self) -> u64 {
+        self.tracer.counters.skipped_in_silence()
     }
 }
 

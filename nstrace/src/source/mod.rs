@@ -28,4 +28,10 @@ pub trait Source {
     /// Asks for an [`crate::event::Event::Freed`] when one of these namespaces, which have no known member any more, is gone.
     /// Only a live source on a kernel without a destruction hook has to do anything.
     fn await_end(&mut self, suspects: &[NsName]);
+
+    /// Skipped runs of programs that only speak of failed clones, for the summary: nearly all had nothing to say, so they
+    /// are not told as lost records.
+    fn skipped(&self) -> u64 {
+        0
+    }
 }

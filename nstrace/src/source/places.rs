@@ -86,22 +86,28 @@ impl Places {
         }
     }
 
-    fn place(&mut self, proc: &Proc, task: &TaskInfo, stamp: Stamp, events: &mut Vec<Stamped>) {
+    /// The path of a cgroup, unless it has been told already.
+    pub fn announce_cgroup(&mut self, cgroup: u64, stamp: Stamp, events: &mut Vec<Stamped>) {
         let Some(tree) = &mut self.tree else { return };
-        if task.cgroup != 0
-            && self.announced.get(&task.cgroup).is_none_or(Announced::is_doubtful)
-            && let Some(path) = tree.path_of(task.cgroup, stamp.boot_ns, clock::boot_ns())
+        if cgroup != 0
+            && self.announced.get(&cgroup).is_none_or(Announced::is_doubtful)
+            && let Some(path) = tree.path_of(cgroup, stamp.boot_ns, clock::boot_ns())
         {
             let path = snapshot::canonical(Some(&self.oci), &path);
-            let known = self.announced.remove(&task.cgroup).filter(|known| known.path == path);
+            let known = self.announced.remove(&cgroup).filter(|known| known.path == path);
             if known.is_none() {
-                events.push(Stamped { stamp, event: Event::CgroupPath { cgroup: task.cgroup, path: path.clone() } });
+                events.push(Stamped { stamp, event: Event::CgroupPath { cgroup, path: path.clone() } });
             }
             if self.announced.len() >= REMEMBERED {
                 self.announced.clear();
             }
-            self.announced.insert(task.cgroup, Announced::now(path));
+            self.announced.insert(cgroup, Announced::now(path));
         }
+    }
+
+    fn place(&mut self, proc: &Proc, task: &TaskInfo, stamp: Stamp, events: &mut Vec<Stamped>) {
+        self.announce_cgroup(task.cgroup, stamp, events);
+        let Some(tree) = &self.tree else { return };
         // Where version 1 hierarchies exist too, engines may place a task only there.
         if tree.is_hybrid() && !task.is_kernel_thread() && !self.placed.contains(&task.key) {
             remember(&mut self.placed, task.key);

@@ -53,7 +53,7 @@ pub fn host(records: usize) -> Vec<Owned> {
     }
     // What else user space may tell in the middle of it.
     let stamp = Stamp { boot_ns: 5_000, cpu: 0, seq: 0 };
-    let lost = Event::Lost { count: 2, hook: Some("setns".into()) };
+    let lost = Event::Lost { count: 2, hook: Some("setns".into()), cgroup: None };
     let at = facts.len() / 2;
     facts.insert(at, Owned::told(&Stamped { stamp, event: lost }));
     facts

@@ -208,13 +208,8 @@ fn table(rows: &[Row], runs: u16) -> String {
 
 /// Kernel, processors and lsns.
 fn machine() -> String {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let count = processors.lines().filter(|line| line.starts_with("processor")).count();
-    let model =
-        processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     let lsns = step::probe(Command::new("lsns").arg("--version")).unwrap_or_default();
-    format!("{count} x {}, Linux {}, {}", model.unwrap_or("?"), kernel.trim(), lsns.trim())
+    format!("{}, {}", super::machine(), lsns.trim())
 }
 
 /// Says which goals are met.

@@ -39,6 +39,9 @@ pub struct Machine {
     pub append: String,
     /// QEMU's accelerator: `tcg` or `kvm`.
     pub accelerator: String,
+    /// QEMU's `-icount`: one CPU whose clocks advance by a nanosecond per instruction, so that costs can be measured and
+    /// repeat. Time that the guest sleeps passes at once.
+    pub counts_instructions: bool,
     /// Takes what the command leaves in `$OUT`.
     pub out: Option<PathBuf>,
     /// Write to the root image itself (to bake it) instead of throwing changes away.
@@ -55,6 +58,7 @@ impl Machine {
             systemd: false,
             append: String::new(),
             accelerator: "tcg".to_owned(),
+            counts_instructions: false,
             out: None,
             keep_root_changes: false,
         }
@@ -95,15 +99,18 @@ impl Machine {
         let init = if self.systemd { "/sbin/init" } else { "/usr/local/sbin/guest-init" };
         // lsm=: no AppArmor and SELinux, which runtimes insist on setting up when present; BPF LSM stays.
         let line = format!(
-            "console=ttyS0 quiet loglevel=4 panic=-1 net.ifnames=0 lsm=landlock,yama,bpf guest.init={init} {}",
-            self.append
-        );
+            "console=ttyS0 quiet loglevel=4 panic=-1 net.ifnames=0 lsm=landlock,yama,bpf guest.init={init} {} ",
+            self.append,
+        ) + if self.counts_instructions { "nokaslr norandmaps randomize_kstack_offset=off" } else { "" };
         let out = folder.join("out.tar");
         File::create(&out)?.set_len(OUT_DISK)?;
         let mut command = Command::new("qemu-system-x86_64");
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "q35"]);
         if self.accelerator == "kvm" {
             command.args(["-accel", "kvm", "-cpu", "host"]);
+        } else if self.counts_instructions {
+            command.args(["-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=off,align=off"]);
+            command.args(["-cpu", "max,-cx16,-rdrand,-rdseed", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
         } else {
             // QEMU 7.2 corrupts EFLAGS in un-locked cmpxchg16b, which kills kernel 6.12 in its allocator.
             command.args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-cx16"]);
