@@ -37,5 +37,9 @@ fn one_worker() {
 /// What was lost is told, and afterwards the model is right again.
 #[test]
 fn a_reader_that_is_stopped_and_a_tiny_ring() {
-    soak(&["--ops", operations(), "--seed", "13", "--ring-size", "65536", "--suspend", "3"]);
+    if program::in_guest() {
+        note("skipped: forced losses are tried on the machine itself");
+        return;
+    }
+    soak(&["--ops", operations(), "--seed", "13", "--ring-size", "65536", "--suspend", "3", "--census", "1000"]);
 }

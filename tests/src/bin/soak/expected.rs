@@ -325,14 +325,18 @@ fn drop_orphans(ns_type: &'static str, wanted: &mut Vec<Item>, late: Late<'_>) -
 /// that nobody can be in the old namespace any more.
 fn drop_overtaken(wanted: &mut Vec<Item>, got: &mut Vec<Item>) -> u64 {
     let mut count = 0;
+    let of = |item: &Item, wanted: u32| matches!(item, Item::Change { event: "left", inum, .. } if *inum == wanted);
     let unknown = |item: &Item| matches!(item, Item::Change { event: "left", via, .. } if via == "unknown");
     while let Some(at) = got.iter().position(unknown) {
         let Item::Change { inum, .. } = got[at] else { break };
-        let departure = |item: &Item| {
-            matches!(item, Item::Change { event: "left", via, inum: other, .. }
-                if *other == inum && matches!(via.as_str(), "setns" | "unshare" | "exec"))
+        // The number may have come back: the same departure, counted from the first.
+        let nth = got[..at].iter().filter(|item| of(item, inum)).count();
+        let Some(asked) = wanted.iter().enumerate().filter(|(_, item)| of(item, inum)).nth(nth).map(|(i, _)| i) else {
+            break;
         };
-        let Some(asked) = wanted.iter().position(departure) else { break };
+        if matches!(&wanted[asked], Item::Change { via, .. } if via == "exit") {
+            break;
+        }
         wanted.remove(asked);
         got.remove(at);
         count += 1;

@@ -39,6 +39,10 @@ pub struct Lives {
     pub lost: u64,
     pub losses: u64,
     pub resyncs: u64,
+    /// Otherwise holders show in snapshots and censuses only.
+    pub sees_pins: bool,
+    /// Ends that a repair after a loss told too early.
+    pub returned: u64,
     /// A `lost` line came in this round.
     pub lossy: bool,
     /// `lost` lines that no `resynced` followed yet.
@@ -70,6 +74,8 @@ impl Lives {
             lost: 0,
             losses: 0,
             resyncs: 0,
+            sees_pins: false,
+            returned: 0,
             lossy: false,
             unrepaired: false,
             last: VecDeque::new(),
@@ -126,6 +132,14 @@ impl Lives {
             if self.living.keys().any(|known| known.1 == inum && *known != name) {
                 return Err("its number is another living namespace's");
             }
+            // While nstrace walked through /proc after a loss, somebody took hold of it behind its back: told as it shows again.
+            if let Some(id) = id
+                && self.lossy
+                && line.task.is_none()
+                && self.ended_ids.remove(&id)
+            {
+                self.returned += 1;
+            }
             if let Some(id) = id
                 && (self.ended_ids.contains(&id) || self.ids.insert(id, name).is_some())
             {
@@ -174,7 +188,7 @@ impl Lives {
                 if !life.members.is_empty() || life.unnamed > 0 {
                     return Err("it has members");
                 }
-                if life.pinned {
+                if life.pinned && self.sees_pins {
                     return Err("it is pinned");
                 }
             }

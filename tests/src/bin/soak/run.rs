@@ -127,6 +127,7 @@ impl<'a> Run<'a> {
         let more: Vec<String> =
             options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
         let stream = Stream::start(attach, &more)?;
+        stream.lives().0.sees_pins = abilities.pins;
         Ok(Self {
             options,
             abilities,
@@ -211,9 +212,7 @@ impl<'a> Run<'a> {
     /// Waits for all lines so far; then compares until there is no difference, or none that goes away.
     fn settle(&mut self) -> anyhow::Result<BTreeSet<String>> {
         let deadline = Instant::now() + settle() * 2;
-        let mark = marker::set()?;
-        let marked = self.stream.wait_for(patience(), |lives| lives.markers.contains(&mark) || lives.unrepaired);
-        if !marked {
+        if !self.mark()? {
             return Ok(BTreeSet::from(["the line of the mark did not come".to_owned()]));
         }
         let with_census = self.rounds.is_multiple_of(self.options.census) || self.crew.scripts().is_empty();
@@ -236,6 +235,20 @@ impl<'a> Run<'a> {
             differences = Some(still);
             self.crew.catch_up(LOOK, &mut self.expected)?;
         }
+    }
+
+    /// All lines of what happened so far have come. A mark may be among what is lost: then another one, after the repair.
+    fn mark(&self) -> anyhow::Result<bool> {
+        const MARKS: u32 = 8;
+        for _ in 0..MARKS {
+            let mark = marker::set()?;
+            self.stream.wait_for(patience(), |lives| lives.markers.contains(&mark) || lives.unrepaired);
+            let repaired = self.stream.wait_for(patience(), |lives| !lives.unrepaired);
+            if repaired && self.stream.lives().0.markers.contains(&mark) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn look(&mut self, with_census: bool) -> anyhow::Result<BTreeSet<String>> {
@@ -305,7 +318,7 @@ impl<'a> Run<'a> {
         let lives = &guard.0;
         format!(
             "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census), \
-             {} records overtaken by what followed, {} refusals that a kretprobe missed, {} lost in {} losses, {} resynced, {:.0} s",
+             {} records overtaken by what followed, {} refusals that a kretprobe missed, {} lost in {} losses, {} resynced ({} ends told too early), {:.0} s",
             self.expected.operations,
             self.expected.processes_made,
             lives.created,
@@ -318,6 +331,7 @@ impl<'a> Run<'a> {
             lives.lost,
             lives.losses,
             lives.resyncs,
+            lives.returned,
             start.elapsed().as_secs_f64()
         )
     }
