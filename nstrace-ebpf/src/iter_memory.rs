@@ -1,15 +1,19 @@
-//! `iter/task_vma` (5.12+) for the census: attached System V shared memory, which holds the ipc namespace it was made in.
+//! `iter/task_vma` (5.12+) for the census: mapped files, which hold what open ones do, and attached System V shared memory,
+//! which holds the ipc namespace it was made in.
 
 use nstrace_common::{
-    census::{File, kind, what},
+    census::{place, what},
     slots::IPC,
 };
 
 use crate::{
     config::{offset, self_tgid},
+    holding::opener,
+    iter_files::record,
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, head},
+    mounted::{mount_of, superblock},
+    seen::{Visit, census, describe, describe_waiting},
 };
 
 /// `struct bpf_iter__task_vma`.
@@ -38,34 +42,26 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
         return 0;
     }
     let file = load_ptr(vma, census!(vm_area_struct_vm_file));
+    if file.is_null() || load_u32(task, offset!(task_tgid)) == self_tgid() {
+        return 0;
+    }
+    let Some(record) = record(task, place::MAPPING) else { return 0 };
     // Of the files on a tmpfs only those of shared memory have private data.
     let data = load_ptr(file, census!(file_private_data));
-    if data.is_null() {
-        return 0;
-    }
     let inode = load_ptr(file, census!(file_f_inode));
+    let super_block = load_ptr(inode, census!(inode_i_sb));
+    let magic = load_u64(super_block, census!(super_block_s_magic));
     let name = load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name));
-    let tgid = load_u32(task, offset!(task_tgid));
-    if load_u64(load_ptr(inode, census!(inode_i_sb)), census!(super_block_s_magic)) != TMPFS
-        || load_u32(name, 0) != SYSV
-        || tgid == self_tgid()
-    {
-        return 0;
+    if magic == TMPFS && !data.is_null() && load_u32(name, 0) == SYSV {
+        record.what = what::SHM;
+        record.object = file as u64;
+        record.detail = load_u32(data, census!(shm_file_data_id));
+        record.ns = describe(visit, load_ptr(data, census!(shm_file_data_ns)), IPC as u32);
+        visit.write(record);
     }
-    let ns = load_ptr(data, census!(shm_file_data_ns));
-    let record = File {
-        head: head::<File>(kind::FILE),
-        ns: describe(visit, ns, IPC as u32),
-        object: file as u64,
-        ucounts: 0,
-        tid: load_u32(task, offset!(task_pid)),
-        tgid,
-        fd: 0,
-        what: what::SHM,
-        inode: load_u64(inode, census!(inode_i_ino)) as u32,
-        detail: load_u32(data, census!(shm_file_data_id)),
-    };
+    opener(visit, record, load_ptr(task, offset!(task_real_cred)), load_ptr(file, census!(file_f_cred)));
+    mount_of(visit, record, load_ptr(file, census!(file_mnt)), magic);
+    superblock(visit, record, super_block);
     describe_waiting(visit);
-    visit.write(&record);
     0
 }

@@ -2,12 +2,12 @@
 
 use aya_ebpf::{bindings::seq_file, macros::map, maps::PerCpuArray};
 use nstrace_common::{
-    census::{Task, kind},
+    census::{Pid, Task, kind},
     slots::{PID, PID_FOR_CHILDREN, TIME_FOR_CHILDREN, USER},
 };
 
 use crate::{
-    config::{offset, self_tgid},
+    config::{offset, self_tgid, typed},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     seen::{Visit, census, describe, describe_waiting, head, key},
     slots::for_each_nsproxy_slot,
@@ -42,6 +42,12 @@ impl TaskIteration {
         // SAFETY: `meta` is valid while the program runs.
         unsafe { Visit { seq: (*self.meta).seq, number: (*self.meta).seq_num + 1 } }
     }
+
+    /// The visited task.
+    #[inline(always)]
+    pub fn task(&self) -> Kptr {
+        self.task
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -63,6 +69,7 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     let nsproxy = load_ptr(task, offset!(task_nsproxy));
     let real_cred = load_ptr(task, offset!(task_real_cred));
     let pid = load_ptr(task, offset!(task_thread_pid));
+    let signal = load_ptr(task, census!(task_signal));
     let comm = offset!(task_comm);
     let Some(to) = TASK_OUT.get_ptr_mut(0) else { return 0 };
     // SAFETY: the scratch slot of this CPU, of which every field is written.
@@ -77,6 +84,8 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     record.ucounts = load_u64(real_cred, census!(cred_ucounts));
     let mm = load_ptr(task, census!(task_mm));
     let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
+    record.group = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_PGID));
+    record.session = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_SID));
     record.mm = mm as u64;
     record.mm_user = key(load_ptr(mm, census!(mm_struct_user_ns)), USER as u32);
     record.exe_cred = exe_cred as u64;
@@ -106,6 +115,19 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     describe_waiting(visit);
     visit.write(record);
     0
+}
+
+/// `enum pid_type`.
+const PIDTYPE_PGID: u32 = 2;
+const PIDTYPE_SID: u32 = 3;
+
+/// The `struct pid`, which outlives its process while the group or session does, and the pid namespace it holds.
+#[inline(always)]
+fn pid_of(pid: Kptr) -> Pid {
+    // Constant offsets only go with typed loads.
+    let level = if typed() { 0 } else { load_u32(pid, offset!(pid_level)) & 63 };
+    let ns = load_ptr(pid, offset!(pid_numbers) + level * offset!(upid_size) + offset!(upid_ns));
+    Pid { pid: pid as u64, ns: key(ns, PID as u32) }
 }
 
 #[inline(always)]

@@ -244,6 +244,8 @@ fn write(visit: Visit, ns: Kptr, t: u32) {
         user_level: load_u32(ns, offset!(user_namespace_level)),
         owner_uid: load_u32(ns, offset!(user_namespace_owner)),
         reserved: 0,
+        mqueue: load_u64(load_ptr(ns, census!(ipc_namespace_mq_mnt)), census!(vfsmount_mnt_sb)),
+        mnt_seq: load_u64(ns, census!(mnt_namespace_seq)),
     };
     visit.write(&record);
 }

@@ -4,7 +4,7 @@
 //! `struct nsproxy` (one reference a slot; fork shares it), `struct cred`, `struct ucounts` and `mm_struct`
 //! (user namespaces), `struct pid` (pid
 //! namespaces), the one nsfs inode of a namespace (all its descriptors and bind mounts together), `struct sock`
-//! (network namespaces), a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
+//! (network namespaces), some open files themselves, a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
 //! namespaces), and `proc_fs_info.pid_ns` (pid namespaces).
 
 use std::collections::HashSet;
@@ -22,8 +22,8 @@ pub struct Accounts {
     pub(super) pids: HashSet<u64>,
     pub(super) socks: HashSet<u64>,
     pub(super) super_blocks: HashSet<u64>,
-    /// Attachments of System V shared memory.
-    pub(super) attachments: HashSet<u64>,
+    /// Files that hold it themselves: attachments of System V shared memory, open tables.
+    pub(super) files: HashSet<u64>,
     /// Anonymous mount namespaces it owns.
     pub(super) anonymous: HashSet<u64>,
     /// Child namespaces whose `parent` it is, and namespaces it owns.
@@ -41,7 +41,7 @@ impl Accounts {
             + self.pids.len()
             + self.socks.len()
             + self.super_blocks.len()
-            + self.attachments.len()
+            + self.files.len()
             + self.anonymous.len()
             + usize::from(self.nsfs);
         u32::try_from(objects).unwrap_or(u32::MAX).saturating_add(self.below)
@@ -59,7 +59,7 @@ impl Accounts {
             ("nsfs inode", u32::from(self.nsfs)),
             ("sock", len(self.socks.len())),
             ("super block", len(self.super_blocks.len())),
-            ("shared memory attachment", len(self.attachments.len())),
+            ("file", len(self.files.len())),
             ("detached mount tree", len(self.anonymous.len())),
             ("namespace below", self.below),
         ]

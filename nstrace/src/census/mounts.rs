@@ -50,17 +50,6 @@ pub(super) fn descriptors(proc: &Proc, builder: &mut Builder) -> Result<Missed, 
     Ok(scan.missed)
 }
 
-/// Adds the files registered with these io_uring instances. One that is gone or busy adds nothing.
-pub(super) fn io_urings(proc: &Proc, rings: &[Descriptor], builder: &mut Builder) {
-    let mut keys = if rings.is_empty() { HashMap::new() } else { builder.keys() };
-    for &at in rings {
-        for name in proc.io_uring_files(at.pid, at.tid, at.fd).unwrap_or_default() {
-            let ns = key(builder, &mut keys, name);
-            builder.holder(HolderFact { ns, holder: Holder::IoUring(at), object: Object::Nsfs });
-        }
-    }
-}
-
 /// The key of a namespace that a link named; described by its name alone when nothing else did.
 fn key(builder: &mut Builder, keys: &mut HashMap<u32, Key>, name: crate::ns::NsName) -> Key {
     *keys.entry(name.inum).or_insert_with(|| {

@@ -18,7 +18,18 @@ const PID: u64 = 2;
 fn namespace(key: u64, ns_type: NsType, owner: u64, parent: u64, refs: u32) -> NamespaceFact {
     let inum = 4_026_532_000 + u32::try_from(key).expect("small");
     let name = NsName { ns_type, inum, id: Some(key + 100) };
-    NamespaceFact { key, name, owner, parent, ucounts: 0, level: None, owner_uid: None, refs: Some(refs) }
+    NamespaceFact {
+        key,
+        name,
+        owner,
+        parent,
+        ucounts: 0,
+        mqueue: 0,
+        listing: 0,
+        level: None,
+        owner_uid: None,
+        refs: Some(refs),
+    }
 }
 
 /// A thread in the initial user and pid namespaces, and in `slots` beside.
@@ -45,6 +56,7 @@ fn task(tgid: u32, tid: u32, nsproxy: u64, slots: &[(Slot, u64)]) -> TaskFact {
         ucounts: 0,
 
         mm: (0, 0),
+        groups: [(0, 0); 2],
         exe_cred: (0, 0),
     }
 }

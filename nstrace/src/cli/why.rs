@@ -1,7 +1,7 @@
 //! `nstrace why NS`: every reference that keeps a namespace.
 
 use super::{
-    census_source::{Names, missing, no_match},
+    census_source::{Names, missing_of, no_match},
     exit::{Failure, Outcome},
     output::Stdout,
 };
@@ -57,5 +57,5 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             out.text(format!("{gap}{}", why::text(&why, &mut |task| names.command(task))).as_bytes())?;
         }
     }
-    Ok(missing(&census).map_or(Outcome::Complete, Outcome::Partial))
+    Ok(missing_of(&census, &chosen).map_or(Outcome::Complete, Outcome::Partial))
 }

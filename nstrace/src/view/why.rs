@@ -109,14 +109,17 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
             | Holder::Cred(at)
             | Holder::SuperblockFile(at)
             | Holder::ProcfsFile(at)
-            | Holder::Pidfd(at) => {
+            | Holder::Pidfd(at)
+            | Holder::Other { at, .. } => {
                 let thread = if at.tid == at.pid { String::new() } else { format!(" thread {}", at.tid) };
                 let family = match holder {
                     Holder::Socket { family, .. } => format!(" ({})", family_name(*family)),
+                    Holder::Other { what, .. } => format!(" ({what})"),
                     _ => String::new(),
                 };
                 let name = why.thread(*at).map(&mut who).unwrap_or_default();
-                format!("fd {} of {}{thread}{family} {name}", at.fd, at.pid)
+                let place = at.place().map_or_else(|| format!("fd {}", at.fd), str::to_owned);
+                format!("{place} of {}{thread}{family} {name}", at.pid)
             }
             Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => {
                 let path = mount.path.as_deref().map_or("?".to_owned(), |path| escaped(path.as_bytes()).to_string());
@@ -125,7 +128,6 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
             }
             Holder::Child(child) | Holder::Owned(child) => why.name(*child).to_string(),
             Holder::Shm { pid, id } => format!("segment {id} attached in {pid}"),
-            Holder::Other(what) => (*what).to_owned(),
         };
         say(format_args!("  {kind:<14} {}", text.trim_end()));
     }
@@ -174,6 +176,8 @@ struct JsonHolder<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fd: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mnt_ns: Option<Option<u32>>,
@@ -212,7 +216,8 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
         pid: Some(at.pid),
         tid: Some(at.tid),
         comm: why.thread(at).map(|task| task.comm.to_string_lossy().into_owned()),
-        fd: Some(at.fd),
+        fd: at.place().is_none().then_some(at.fd),
+        place: at.place(),
         ..base
     };
     let of_mount = |mount: &'c MountHolder, base| JsonHolder {
@@ -238,7 +243,7 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
         Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => of_mount(mount, base),
         Holder::Child(child) | Holder::Owned(child) => JsonHolder { ns: Some(json_name(why.name(*child))), ..base },
         Holder::Shm { pid, id } => JsonHolder { pid: Some(*pid), shmid: Some(*id), ..base },
-        Holder::Other(what) => JsonHolder { what: Some(what), ..base },
+        Holder::Other { at, what } => JsonHolder { what: Some(what), ..of_file(*at, base) },
     }
 }
 
@@ -298,12 +303,13 @@ pub fn json(why: &Why<'_>) -> Vec<u8> {
         teardown: Option<JsonTeardown<'a>>,
     }
     let ns = why.ns();
+    let missing = why.census.missing_of(why.index);
     let end = teardown(why.census, why.index);
     super::json::document(&Document {
         schema: schema::VERSION,
         boot_id: &why.census.boot_id,
-        complete: why.census.missing.is_empty(),
-        missing: &why.census.missing,
+        complete: missing.is_empty(),
+        missing: &missing,
         ns: json_name(ns.name),
         initial: ns.initial,
         state: ns.state(),
