@@ -28,12 +28,22 @@ pub enum Depth {
 /// # Errors
 /// Only when not even `/proc` can be read.
 pub fn census(proc: &Proc, depth: Depth, containers: bool) -> anyhow::Result<Census> {
+    let kernel = CensusIterators::open().map_err(|error| format!("{error:#}"));
+    census_by(proc, kernel, depth, containers)
+}
+
+/// As [`census`], with the best source given: iterators, or why there are none.
+pub(super) fn census_by(
+    proc: &Proc,
+    mut kernel: Result<CensusIterators, String>,
+    depth: Depth,
+    containers: bool,
+) -> anyhow::Result<Census> {
     let mut builder = Builder::default();
     let (mut missing, mut uncounted) = (Vec::new(), Vec::new());
     if let Ok(slots) = proc.initial_slots() {
         builder.initial(Slot::ALL.into_iter().filter_map(|slot| slots.get(slot)).map(|name| name.inum));
     }
-    let mut kernel = CensusIterators::open().map_err(|error| format!("{error:#}"));
     if let Ok(iterators) = &mut kernel
         && let Err(error) = from_kernel::tasks(iterators, &mut builder)
     {

@@ -36,7 +36,7 @@ pub(super) fn places(proc: &Proc) -> Result<(Places, Missed), ReadError> {
     Ok((Places::new(places), missed))
 }
 
-/// Adds the descriptors that `/proc` shows.
+/// Adds the descriptors that `/proc` shows, and the files registered with io_uring.
 pub(super) fn descriptors(proc: &Proc, builder: &mut Builder) -> Result<Missed, ReadError> {
     let scan = proc.nsfs_fds()?;
     let mut keys = builder.keys();
@@ -46,6 +46,14 @@ pub(super) fn descriptors(proc: &Proc, builder: &mut Builder) -> Result<Missed, 
         let ns = key(builder, &mut keys, found.ns);
         let at = Descriptor { pid: tgid, tid: found.tid.unwrap_or(tgid), fd };
         builder.holder(HolderFact { ns, holder: Holder::Fd(at), object: Object::Nsfs });
+    }
+    for (pid, tid, fd) in scan.rings {
+        // A ring that is gone or busy tells nothing.
+        for name in proc.io_uring_files(pid, tid, fd).unwrap_or_default() {
+            let ns = key(builder, &mut keys, name);
+            let holder = Holder::IoUring(Descriptor { pid, tid, fd });
+            builder.holder(HolderFact { ns, holder, object: Object::Nsfs });
+        }
     }
     Ok(scan.missed)
 }
