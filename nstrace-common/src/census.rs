@@ -212,7 +212,8 @@ pub struct Namespace {
     pub user_level: u32,
     /// `user_namespace.owner`, a uid in the initial user namespace; means nothing of another type.
     pub owner_uid: u32,
-    pub reserved: u32,
+    /// Shared memory segments of an ipc namespace (`ids[IPC_SHM_IDS].in_use`), `u32::MAX` unknown; means nothing of another type.
+    pub segments: u32,
     /// Address of the super block of the message queues of an ipc namespace; means nothing of another type.
     pub mqueue: u64,
     /// `mnt_namespace.seq`: before 6.18 its id to listmount(2); means nothing of another type.
@@ -411,4 +412,6 @@ layout! {
     mnt_namespace_seq,
     shm_file_data_id,
     shm_file_data_ns,
+    /// `ipc_namespace.ids[IPC_SHM_IDS].in_use`.
+    ipc_namespace_shm_in_use,
 }

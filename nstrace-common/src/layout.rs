@@ -135,10 +135,12 @@ pub struct Config {
     /// `inum` of the initial namespaces, indexed as `slots::{MNT…TIME}`: a task whose ten slots hold only these, and
     /// keep holding them, is not reported.
     pub initial: [u32; TYPES],
-    pub reserved: u32,
+    /// 1: the census loads members of structures that the verifier knows by their type directly, which is several times as
+    /// fast as `bpf_probe_read_kernel`.
+    pub direct: u32,
 }
 const _: () = assert!(size_of::<Config>() == 48);
 
 impl Config {
-    pub const DEFAULT: Self = Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], reserved: 0 };
+    pub const DEFAULT: Self = Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], direct: 0 };
 }

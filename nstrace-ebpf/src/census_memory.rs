@@ -4,6 +4,8 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use nstrace_common::layout::ABSENT;
 
+use crate::config::direct;
+
 /// A pointer to a kernel structure.
 pub type Kptr = *const u8;
 
@@ -35,4 +37,44 @@ load!(load_u64, u64);
 #[inline(always)]
 pub fn load_ptr(base: Kptr, offset: u32) -> Kptr {
     load_u64(base, offset) as Kptr
+}
+
+macro_rules! peek {
+    ($name:ident, $load:ident, $ty:ty) => {
+        /// The member at `offset` of a structure whose type the verifier knows: `base` is from a program's context, or was
+        /// peeked from such a structure. 0 when unreadable. A pointer is no number to the verifier; see [`number`].
+        #[inline(always)]
+        pub fn $name(base: Kptr, offset: u32) -> $ty {
+            // Constants to the verifier.
+            if offset == ABSENT {
+                return 0;
+            }
+            if direct() {
+                // SAFETY: the verifier accepts this load only inside the type; the kernel turns a fault into 0.
+                unsafe { base.wrapping_add(offset as usize).cast::<$ty>().read_volatile() }
+            } else {
+                $load(base, offset)
+            }
+        }
+    };
+}
+
+peek!(peek_u32, load_u32, u32);
+peek!(peek_u64, load_u64, u64);
+
+/// The pointer member at `offset`.
+#[inline(always)]
+pub fn peek_ptr(base: Kptr, offset: u32) -> Kptr {
+    peek_u64(base, offset) as Kptr
+}
+
+/// The address as a number, by way of `place` in a map, where the verifier forgets types: to calculate with, and to pass to
+/// a global function.
+#[inline(always)]
+pub fn number(place: &mut u64, pointer: Kptr) -> u64 {
+    // SAFETY: a reference is valid for writes and reads; volatile, so that the compiler keeps both.
+    unsafe {
+        (&raw mut *place).write_volatile(pointer as u64);
+        (&raw const *place).read_volatile()
+    }
 }

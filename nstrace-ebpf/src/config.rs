@@ -31,6 +31,13 @@ pub fn typed() -> bool {
     constant(&CONFIG.typed) != 0
 }
 
+/// See `Config::direct`; the census only.
+#[inline(always)]
+#[allow(dead_code, reason = "the tracer has `typed`")]
+pub fn direct() -> bool {
+    constant(&CONFIG.direct) != 0
+}
+
 /// `bpf_get_current_task_btf` and `bpf_task_pt_regs` exist.
 #[inline(always)]
 pub fn has_pt_regs_helper() -> bool {

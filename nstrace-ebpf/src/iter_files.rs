@@ -1,15 +1,17 @@
 //! `iter/task_file` for the census: the open files that hold a namespace.
 
-use aya_ebpf::{macros::map, maps::PerCpuArray};
-use nstrace_common::census::{File, kind};
-
 use crate::{
     config::{offset, self_tgid},
-    holding::hold,
+    holding::{
+        ANON_INODE, CGROUP2, NSFS, PIDFS, PIPEFS, PROC, SOCKFS, TUN, census_object, census_opener, census_owner,
+        scratch, write_held,
+    },
     iter_tasks::IterationMeta,
-    kernel_memory::{Kptr, load_ptr, load_u32},
-    seen::{Visit, describe_waiting, head},
+    kernel_memory::{Kptr, number, peek_ptr, peek_u32, peek_u64},
+    mounted::{census_mounted, census_super_block},
+    seen::{Visit, census, describe_waiting},
 };
+use nstrace_common::layout::ABSENT;
 
 /// `struct bpf_iter__task_file`.
 #[repr(C)]
@@ -19,31 +21,6 @@ pub struct FileIteration {
     task: Kptr,
     fd: u32,
     file: Kptr,
-}
-
-/// Too large for the stack together with what the compiler spills.
-#[map]
-static FILE_OUT: PerCpuArray<File> = PerCpuArray::with_max_entries(1, 0);
-
-/// A record about a descriptor of `task`, of which `what`, `ns` and `object` are not written yet.
-#[inline(always)]
-pub fn record(task: Kptr, fd: u32) -> Option<&'static mut File> {
-    let to = FILE_OUT.get_ptr_mut(0)?;
-    // SAFETY: the scratch slot of this CPU, of which every field is written; one program of the census runs at a time.
-    let record = unsafe { &mut *to };
-    *record = File {
-        head: head::<File>(kind::FILE),
-        ns: 0,
-        object: 0,
-        ucounts: 0,
-        tid: load_u32(task, offset!(task_pid)),
-        tgid: load_u32(task, offset!(task_tgid)),
-        fd,
-        what: 0,
-        inode: 0,
-        detail: 0,
-    };
-    Some(record)
 }
 
 #[unsafe(no_mangle)]
@@ -58,11 +35,51 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         describe_waiting(visit);
         return 0;
     }
-    if load_u32(task, offset!(task_tgid)) == self_tgid() {
+    let tgid = peek_u32(task, offset!(task_tgid));
+    if tgid == self_tgid() {
         return 0;
     }
-    let Some(record) = record(task, fd) else { return 0 };
-    hold(visit, record, file, load_ptr(task, offset!(task_real_cred)));
+    let Some(scratch) = scratch() else { return 0 };
+    let inode = peek_ptr(file, census!(file_f_inode));
+    let super_block = peek_ptr(inode, census!(inode_i_sb));
+    let magic = peek_u64(super_block, census!(super_block_s_magic));
+    let cred = peek_ptr(file, census!(file_f_cred));
+    let foreign = peek_u64(task, offset!(task_real_cred)) != number(&mut scratch.cred, cred)
+        && peek_u32(peek_ptr(cred, offset!(cred_user_ns)), offset!(user_namespace_level)) != 0;
+    let owner = if census!(file_f_owner_pid) == ABSENT { census!(file_f_owner) } else { census!(file_f_owner_pid) };
+    let has_owner = number(&mut scratch.inode, peek_ptr(file, owner)) != 0;
+    let block_owner = peek_ptr(super_block, census!(super_block_s_user_ns));
+
+    scratch.file = file as u64;
+    scratch.inode = inode as u64;
+    scratch.super_block = super_block as u64;
+    scratch.mount = peek_u64(file, census!(file_mnt));
+    scratch.begin(peek_u32(task, offset!(task_pid)), tgid, fd);
+    scratch.record.inode = peek_u64(inode, census!(inode_i_ino)) as u32;
+    // A pipe is nothing that holds, and neither it nor these others can be in a detached tree.
+    let is_internal = magic == SOCKFS || magic == ANON_INODE || magic == PIDFS || magic == PIPEFS;
+    if magic == NSFS
+        || (is_internal && magic != PIPEFS)
+        || magic == PROC
+        || magic == CGROUP2
+        || peek_u32(inode, census!(inode_i_rdev)) == TUN
+    {
+        census_object(visit.number, magic);
+    }
+    if foreign {
+        census_opener(visit.number);
+    }
+    if has_owner {
+        census_owner(visit.number);
+    }
+    if !is_internal {
+        census_mounted(visit.number, magic);
+    }
+    // Most belong to the initial one, which nothing frees.
+    if magic == PROC || peek_u32(block_owner, offset!(user_namespace_level)) != 0 {
+        census_super_block(visit.number, magic);
+    }
+    write_held(visit);
     describe_waiting(visit);
     0
 }

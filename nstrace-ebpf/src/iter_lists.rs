@@ -15,7 +15,7 @@ use crate::{
     iter_mounts::{TREES, WALK},
     iter_tasks::TaskIteration,
     kernel_memory::{Kptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, of_common},
+    seen::{Visit, census, describe, describe_later, describe_waiting},
 };
 
 /// Moves of one visit, as in `iter_mounts`.
@@ -68,10 +68,13 @@ fn step(visit: Visit, entry: u64, at: &mut Place) {
     let first = entry + u64::from(link);
     let node = if at.mount == 0 { first } else { at.mount };
     let base = (node - u64::from(link)) as Kptr;
-    let (ns, t) = if of_nets { (base, NET as u32) } else { of_common(base) };
     let common = if of_nets { (base as u64 + u64::from(offset!(ns_common[NET]))) as Kptr } else { base };
-    if !ns.is_null() && load_u32(common, offset!(ns_common_inum)) >= LOWEST {
-        describe(visit, ns, t);
+    if load_u32(common, offset!(ns_common_inum)) >= LOWEST {
+        if of_nets {
+            describe(visit.number, base, NET as u32);
+        } else {
+            describe_later(visit.number, base);
+        }
     }
     let next = load_u64(node as Kptr, 0);
     *at = if next == 0 || next == first {

@@ -8,11 +8,10 @@ use nstrace_common::{
 
 use crate::{
     config::{offset, self_tgid},
-    holding::opener,
-    iter_files::record,
+    holding::{census_opener, scratch, write_held},
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    mounted::{mount_of, superblock},
+    mounted::{census_mounted, census_super_block},
     seen::{Visit, census, describe, describe_waiting},
 };
 
@@ -45,23 +44,26 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
     if file.is_null() || load_u32(task, offset!(task_tgid)) == self_tgid() {
         return 0;
     }
-    let Some(record) = record(task, place::MAPPING) else { return 0 };
+    let Some(scratch) = scratch() else { return 0 };
+    scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), place::MAPPING);
+    scratch.set_file(file);
     // Of the files on a tmpfs only those of shared memory have private data.
     let data = load_ptr(file, census!(file_private_data));
-    let inode = load_ptr(file, census!(file_f_inode));
-    let super_block = load_ptr(inode, census!(inode_i_sb));
-    let magic = load_u64(super_block, census!(super_block_s_magic));
+    let magic = load_u64(scratch.super_block as Kptr, census!(super_block_s_magic));
     let name = load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name));
     if magic == TMPFS && !data.is_null() && load_u32(name, 0) == SYSV {
-        record.what = what::SHM;
-        record.object = file as u64;
-        record.detail = load_u32(data, census!(shm_file_data_id));
-        record.ns = describe(visit, load_ptr(data, census!(shm_file_data_ns)), IPC as u32);
-        visit.write(record);
+        scratch.record.what = what::SHM;
+        scratch.record.object = file as u64;
+        scratch.record.detail = load_u32(data, census!(shm_file_data_id));
+        scratch.record.ns = describe(visit.number, load_ptr(data, census!(shm_file_data_ns)), IPC as u32);
+        scratch.put();
     }
-    opener(visit, record, load_ptr(task, offset!(task_real_cred)), load_ptr(file, census!(file_f_cred)));
-    mount_of(visit, record, load_ptr(file, census!(file_mnt)), magic);
-    superblock(visit, record, super_block);
+    if scratch.cred != load_u64(task, offset!(task_real_cred)) {
+        census_opener(visit.number);
+    }
+    census_mounted(visit.number, magic);
+    census_super_block(visit.number, magic);
+    write_held(visit);
     describe_waiting(visit);
     0
 }

@@ -125,7 +125,8 @@ fn report(visit: Visit, entry: u64, mount: Kptr) {
     match load_u64(super_block, census!(super_block_s_magic)) {
         NSFS => {
             record.what = mount_of::NSFS;
-            record.ns = nsfs(visit, load_ptr(load_ptr(vfsmount, census!(vfsmount_mnt_root)), census!(dentry_d_inode)));
+            record.ns =
+                nsfs(visit.number, load_ptr(load_ptr(vfsmount, census!(vfsmount_mnt_root)), census!(dentry_d_inode)));
             visit.write(&record);
         }
         PROC => {
@@ -133,7 +134,7 @@ fn report(visit: Visit, entry: u64, mount: Kptr) {
             let pid_ns = load_ptr(info, census!(proc_fs_info_pid_ns));
             if load_u32(pid_ns, offset!(pid_namespace_level)) != 0 {
                 record.what = mount_of::PROCFS;
-                record.ns = describe(visit, pid_ns, PID as u32);
+                record.ns = describe(visit.number, pid_ns, PID as u32);
                 visit.write(&record);
             }
         }
@@ -143,7 +144,7 @@ fn report(visit: Visit, entry: u64, mount: Kptr) {
     // Most belong to the initial one, which nothing frees.
     if load_u32(user, offset!(user_namespace_level)) != 0 {
         record.what = mount_of::USER;
-        record.ns = describe(visit, user, USER as u32);
+        record.ns = describe(visit.number, user, USER as u32);
         visit.write(&record);
     }
 }

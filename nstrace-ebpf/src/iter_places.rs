@@ -4,11 +4,10 @@ use nstrace_common::census::place;
 
 use crate::{
     config::{offset, self_tgid},
-    holding::opener,
-    iter_files::record,
+    holding::{census_opener, scratch, write_held},
     iter_tasks::TaskIteration,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    mounted::{mount_of, superblock},
+    mounted::{census_mounted, census_super_block},
     seen::{Visit, census, describe_waiting},
 };
 
@@ -33,9 +32,12 @@ pub fn census_place(ctx: *mut TaskIteration) -> i32 {
     let program = load_ptr(load_ptr(task, census!(task_mm)), census!(mm_struct_exe_file));
     if !program.is_null()
         && leader == task
-        && let Some(record) = record(task, place::PROGRAM)
+        && let Some(scratch) = scratch()
     {
-        opener(visit, record, load_ptr(task, offset!(task_real_cred)), load_ptr(program, census!(file_f_cred)));
+        scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), place::PROGRAM);
+        scratch.cred = load_u64(program, census!(file_f_cred));
+        census_opener(visit.number);
+        write_held(visit);
         at(visit, task, place::PROGRAM, load_ptr(program, census!(file_mnt)));
     }
     describe_waiting(visit);
@@ -47,8 +49,12 @@ fn at(visit: Visit, task: Kptr, place: u32, vfsmount: Kptr) {
     if vfsmount.is_null() {
         return;
     }
-    let Some(record) = record(task, place) else { return };
-    let super_block = load_ptr(vfsmount, census!(vfsmount_mnt_sb));
-    mount_of(visit, record, vfsmount, load_u64(super_block, census!(super_block_s_magic)));
-    superblock(visit, record, super_block);
+    let Some(scratch) = scratch() else { return };
+    scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), place);
+    scratch.mount = vfsmount as u64;
+    scratch.super_block = load_u64(vfsmount, census!(vfsmount_mnt_sb));
+    let magic = load_u64(scratch.super_block as Kptr, census!(super_block_s_magic));
+    census_mounted(visit.number, magic);
+    census_super_block(visit.number, magic);
+    write_held(visit);
 }

@@ -9,13 +9,12 @@ use nstrace_common::{
 };
 
 use crate::{
-    holding::{LISTENING, NSFS, hold, nsfs, pid, socket},
-    iter_files::record,
+    holding::{LISTENING, NSFS, Scratch, census_pid, census_socket, hold, nsfs, scratch, write_held},
     iter_lists::start,
     iter_mounts::{TREES, WALK},
     iter_tasks::TaskIteration,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe_waiting},
+    seen::{census, describe_waiting},
 };
 
 /// Moves of one visit that find nothing.
@@ -58,14 +57,19 @@ pub fn census_queue(ctx: *mut TaskIteration) -> i32 {
         (*walk).to = at;
     }
     if what != NOTHING
-        && let Some(record) = record(core::ptr::null(), index)
+        && let Some(scratch) = scratch()
     {
+        scratch.begin(0, 0, index);
         match what {
-            FILE => hold(visit, record, found, core::ptr::null()),
-            SOCK => socket(visit, record, found),
-            SENDER => pid(visit, record, found, what::SENDER_PID),
-            _ => watched(visit, record, found),
+            FILE => {
+                scratch.set_file(found);
+                hold(visit.number);
+            }
+            SOCK => _ = census_socket(visit.number, found as u64),
+            SENDER => _ = census_pid(visit.number, found as u64, what::SENDER_PID),
+            _ => watched(visit.number, scratch, found),
         }
+        write_held(visit);
     }
     describe_waiting(visit);
     0
@@ -166,16 +170,16 @@ fn watch(group: Kptr, at: &mut Place) -> (u32, Kptr) {
 
 /// The object of a mark is the inode (6.10+), or its member `i_fsnotify_marks`; those of other kinds are neither on nsfs.
 #[inline(always)]
-fn watched(visit: Visit, record: &mut nstrace_common::census::File, object: Kptr) {
+fn watched(visit: u64, scratch: &mut Scratch, object: Kptr) {
     let mut inode = object;
     if magic(inode) != NSFS {
         inode = (object as u64).wrapping_sub(u64::from(census!(inode_fsnotify_marks))) as Kptr;
     }
     if magic(inode) == NSFS {
-        record.what = what::WATCH;
-        record.object = inode as u64;
-        record.ns = nsfs(visit, inode);
-        visit.write(record);
+        scratch.record.what = what::WATCH;
+        scratch.record.object = inode as u64;
+        scratch.record.ns = nsfs(visit, inode);
+        scratch.put();
     }
 }
 

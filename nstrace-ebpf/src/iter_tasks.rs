@@ -1,14 +1,15 @@
 //! `iter/task` for the census: every thread with the objects it hangs on.
 
-use aya_ebpf::{bindings::seq_file, macros::map, maps::PerCpuArray};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_probe_read_kernel, macros::map, maps::PerCpuArray};
 use nstrace_common::{
     census::{Pid, Task, kind},
-    slots::{PID, PID_FOR_CHILDREN, TIME_FOR_CHILDREN, USER},
+    slots::{PID, PID_FOR_CHILDREN, SLOTS, TIME_FOR_CHILDREN, USER},
+    task::COMM_LEN,
 };
 
 use crate::{
-    config::{offset, self_tgid, typed},
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    config::{offset, self_tgid},
+    kernel_memory::{Kptr, load_ptr, load_u32, number, peek_ptr, peek_u32, peek_u64},
     seen::{Visit, census, describe, describe_waiting, head, key},
     slots::for_each_nsproxy_slot,
     task::active_pid_ns,
@@ -32,7 +33,21 @@ pub struct IterationMeta {
 
 /// Too large for the stack together with what the compiler spills.
 #[map]
-static TASK_OUT: PerCpuArray<Task> = PerCpuArray::with_max_entries(1, 0);
+static TASK_OUT: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// The record, and what was found for the last task whose namespaces were described: most tasks share all of theirs with the
+/// task before.
+#[repr(C)]
+struct Scratch {
+    record: Task,
+    /// Addresses of the namespaces in the slots, of which the record has the keys.
+    spaces: [u64; SLOTS],
+    /// When they were described. A visit that is repeated has to describe them again.
+    session: u64,
+    visit: u64,
+    /// For [`number`].
+    place: u64,
+}
 
 impl TaskIteration {
     /// # Safety
@@ -54,67 +69,83 @@ impl TaskIteration {
 #[unsafe(link_section = "iter/task")]
 pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     // SAFETY: the kernel passes a valid context; its pointers are loaded through the BTF-typed context.
-    let (visit, task) = unsafe {
+    let (visit, session, task) = unsafe {
         let meta = (*ctx).meta;
-        (Visit { seq: (*meta).seq, number: (*meta).seq_num + 1 }, (*ctx).task)
+        (Visit { seq: (*meta).seq, number: (*meta).seq_num + 1 }, (*meta).session_id, (*ctx).task)
     };
     if task.is_null() {
         describe_waiting(visit);
         return 0;
     }
-    let tgid = load_u32(task, offset!(task_tgid));
+    let tgid = peek_u32(task, offset!(task_tgid));
     if tgid == self_tgid() {
         return 0;
     }
-    let nsproxy = load_ptr(task, offset!(task_nsproxy));
-    let real_cred = load_ptr(task, offset!(task_real_cred));
-    let pid = load_ptr(task, offset!(task_thread_pid));
-    let signal = load_ptr(task, census!(task_signal));
-    let comm = offset!(task_comm);
     let Some(to) = TASK_OUT.get_ptr_mut(0) else { return 0 };
-    // SAFETY: the scratch slot of this CPU, of which every field is written.
-    let record = unsafe { &mut *to };
+    // SAFETY: the scratch slot of this CPU, of whose record every field is written.
+    let scratch = unsafe { &mut *to };
+    write_task(&mut scratch.record, &mut scratch.place, task, tgid);
+
+    let nsproxy = peek_ptr(task, offset!(task_nsproxy));
+    let mut differs = 0;
+    for_each_nsproxy_slot!(|SLOT, T, member| {
+        let _ = T;
+        let before = scratch.spaces[SLOT];
+        differs |= before ^ number(&mut scratch.spaces[SLOT], peek_ptr(nsproxy, member));
+    });
+    let real_cred = peek_ptr(task, offset!(task_real_cred));
+    let before = scratch.spaces[USER];
+    differs |= before ^ number(&mut scratch.spaces[USER], peek_ptr(real_cred, offset!(cred_user_ns)));
+    let before = scratch.spaces[PID];
+    differs |= before ^ number(&mut scratch.spaces[PID], active_pid_ns(task));
+    if differs != 0 || scratch.session != session || scratch.visit >= visit.number {
+        scratch.session = session;
+        scratch.visit = visit.number;
+        for_each_nsproxy_slot!(|SLOT, T, member| {
+            let _ = member;
+            scratch.record.slots[SLOT] = describe(visit.number, scratch.spaces[SLOT] as Kptr, T as u32);
+        });
+        scratch.record.slots[USER] = describe(visit.number, scratch.spaces[USER] as Kptr, USER as u32);
+        scratch.record.slots[PID] = describe(visit.number, scratch.spaces[PID] as Kptr, PID as u32);
+    }
+    describe_waiting(visit);
+    visit.write(&scratch.record);
+    0
+}
+
+/// Everything but the slots.
+#[inline(always)]
+fn write_task(record: &mut Task, place: &mut u64, task: Kptr, tgid: u32) {
+    let real_cred = peek_ptr(task, offset!(task_real_cred));
     record.head = head::<Task>(kind::TASK);
-    record.start_boottime = load_u64(task, offset!(task_start_boottime));
+    record.start_boottime = peek_u64(task, offset!(task_start_boottime));
     record.cgroup = cgroup_of(task);
-    record.nsproxy = nsproxy as u64;
+    record.nsproxy = peek_u64(task, offset!(task_nsproxy));
     record.real_cred = real_cred as u64;
-    record.cred = load_u64(task, offset!(task_cred));
-    record.pid = pid as u64;
-    record.ucounts = load_u64(real_cred, census!(cred_ucounts));
-    let mm = load_ptr(task, census!(task_mm));
-    let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
+    record.cred = peek_u64(task, offset!(task_cred));
+    record.pid = peek_u64(task, offset!(task_thread_pid));
+    record.ucounts = peek_u64(real_cred, census!(cred_ucounts));
+    let mm = peek_ptr(task, census!(task_mm));
+    record.mm_user = key(number(place, peek_ptr(mm, census!(mm_struct_user_ns))) as Kptr, USER as u32);
+    let signal = number(place, peek_ptr(task, census!(task_signal))) as Kptr;
     record.group = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_PGID));
     record.session = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_SID));
-    record.mm = mm as u64;
-    record.mm_user = key(load_ptr(mm, census!(mm_struct_user_ns)), USER as u32);
+    // The verifier would want this one to be tested for null.
+    let mm = number(&mut record.mm, mm) as Kptr;
+    let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
     record.exe_cred = exe_cred as u64;
     record.exe_user = key(load_ptr(exe_cred, offset!(cred_user_ns)), USER as u32);
-    record.tid = load_u32(task, offset!(task_pid));
+    record.tid = peek_u32(task, offset!(task_pid));
     record.tgid = tgid;
-    record.ppid = load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid));
-    record.uid = load_u32(real_cred, offset!(cred_uid));
-    record.flags = load_u32(task, offset!(task_flags));
-    record.exit_state = load_u32(task, census!(task_exit_state));
-    // SAFETY: inside the sixteen bytes.
+    record.ppid = peek_u32(peek_ptr(task, census!(task_real_parent)), offset!(task_tgid));
+    record.uid = peek_u32(real_cred, offset!(cred_uid));
+    record.flags = peek_u32(task, offset!(task_flags));
+    record.exit_state = peek_u32(task, census!(task_exit_state));
+    // SAFETY: the helper writes sixteen bytes.
     unsafe {
-        let name = (&raw mut record.comm).cast::<u64>();
-        name.write_unaligned(load_u64(task, comm));
-        name.add(1).write_unaligned(load_u64(task, comm + 8));
+        let comm = task.wrapping_add(offset!(task_comm) as usize);
+        bpf_probe_read_kernel((&raw mut record.comm).cast(), COMM_LEN as u32, comm.cast());
     }
-    // What a thread shares with its leader was described with the leader.
-    let leader = load_ptr(task, census!(task_group_leader));
-    let shares = leader != task && load_ptr(leader, offset!(task_nsproxy)) == nsproxy;
-    for_each_nsproxy_slot!(|SLOT, T, member| {
-        let ns = load_ptr(nsproxy, member);
-        record.slots[SLOT] = if shares { key(ns, T as u32) } else { describe(visit, ns, T as u32) };
-    });
-    let user = load_ptr(real_cred, offset!(cred_user_ns));
-    record.slots[USER] = describe(visit, user, USER as u32);
-    record.slots[PID] = describe(visit, active_pid_ns(task), PID as u32);
-    describe_waiting(visit);
-    visit.write(record);
-    0
 }
 
 /// `enum pid_type`.
@@ -124,16 +155,15 @@ const PIDTYPE_SID: u32 = 3;
 /// The `struct pid`, which outlives its process while the group or session does, and the pid namespace it holds.
 #[inline(always)]
 fn pid_of(pid: Kptr) -> Pid {
-    // Constant offsets only go with typed loads.
-    let level = if typed() { 0 } else { load_u32(pid, offset!(pid_level)) & 63 };
+    let level = load_u32(pid, offset!(pid_level)) & 63;
     let ns = load_ptr(pid, offset!(pid_numbers) + level * offset!(upid_size) + offset!(upid_ns));
     Pid { pid: pid as u64, ns: key(ns, PID as u32) }
 }
 
 #[inline(always)]
 fn cgroup_of(task: Kptr) -> u64 {
-    let cgroup = load_ptr(load_ptr(task, offset!(task_cgroups)), offset!(css_set_dfl_cgrp));
-    load_u64(load_ptr(cgroup, offset!(cgroup_kn)), offset!(kernfs_node_id))
+    let cgroup = peek_ptr(peek_ptr(task, offset!(task_cgroups)), offset!(css_set_dfl_cgrp));
+    peek_u64(peek_ptr(cgroup, offset!(cgroup_kn)), offset!(kernfs_node_id))
 }
 
 const _: () = assert!(PID_FOR_CHILDREN == 8 && TIME_FOR_CHILDREN == 9);

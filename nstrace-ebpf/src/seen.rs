@@ -1,4 +1,7 @@
 //! Namespaces as the iterators meet them: each is described once, before the first record that names it.
+//!
+//! [`census_describe`] and [`census_next`] are global functions (with `no_mangle`): the verifier walks those once by
+//! themselves, and not again in the state of every caller. That is what makes a census load in a few milliseconds.
 
 use aya_ebpf::{
     bindings::seq_file,
@@ -28,8 +31,8 @@ macro_rules! census {
 }
 pub(crate) use census;
 
-/// Namespaces described in one visit.
-const DESCRIBED: u32 = 6;
+/// Namespaces described in one visit: a task can bring ten and their owners.
+const DESCRIBED: u32 = 16;
 
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
@@ -70,25 +73,27 @@ fn entry(table: &[u32; TYPES], t: u32) -> u32 {
 
 /// The key of the namespace structure at `ns`; 0 for none.
 #[inline(always)]
-pub fn key(ns: Kptr, t: u32) -> u64 {
+fn key_of(ns: Kptr, t: u32) -> u64 {
     key_of_common(ns.wrapping_add(entry(&LAYOUT.ns_common, t) as usize))
+}
+
+/// The key of the namespace structure at `ns`, which is not described; 0 for none.
+#[inline(always)]
+pub fn key(ns: Kptr, t: u32) -> u64 {
+    census_describe(0, ns as u64, t)
 }
 
 /// The key of the namespace of an `ns_common`; 0 for none.
 #[inline(always)]
-pub fn key_of_common(common: Kptr) -> u64 {
+fn key_of_common(common: Kptr) -> u64 {
     let inum = load_u32(common, offset!(ns_common_inum));
     if inum == 0 { 0 } else { common as u64 ^ u64::from(inum) << 32 }
 }
 
-/// Lets the namespace of an `ns_common` be described by [`describe_waiting`]; returns its key.
+/// Lets the namespace of an `ns_common` be described by [`describe_waiting`] of this visit; returns its key.
 #[inline(always)]
-pub fn describe_later(visit: Visit, common: Kptr) -> u64 {
-    let key = key_of_common(common);
-    if key != 0 && has_room() && is_new(key, visit.number) {
-        wait(common, UNKNOWN);
-    }
-    key
+pub fn describe_later(visit: u64, common: Kptr) -> u64 {
+    census_describe(visit, common as u64, UNKNOWN)
 }
 
 /// In place of a type: what waits is an `ns_common`.
@@ -96,7 +101,7 @@ const UNKNOWN: u32 = u32::MAX;
 
 /// The structure that an `ns_common` is part of, and its type; null when the type is unknown.
 #[inline(always)]
-pub fn of_common(common: Kptr) -> (Kptr, u32) {
+fn of_common(common: Kptr) -> (Kptr, u32) {
     let ns_type = offset!(ns_common_ns_type);
     let flag = if ns_type == ABSENT {
         load_u32(load_ptr(common, offset!(ns_common_ops)), offset!(proc_ns_operations_type))
@@ -142,10 +147,18 @@ fn is_new(key: u64, visit: u64) -> bool {
 }
 
 /// Lets `ns`, a structure of type `t`, be described by [`describe_waiting`] unless it is described already; returns its key.
+#[inline(always)]
+pub fn describe(visit: u64, ns: Kptr, t: u32) -> u64 {
+    census_describe(visit, ns as u64, t)
+}
+
+/// As [`describe`], in numbers, as a global function wants it. In visit 0 nothing is described.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn describe(visit: Visit, ns: Kptr, t: u32) -> u64 {
-    let key = key(ns, t);
-    if key != 0 && has_room() && is_new(key, visit.number) {
+pub extern "C" fn census_describe(visit: u64, ns: u64, t: u32) -> u64 {
+    let ns = ns as Kptr;
+    let key = if t == UNKNOWN { key_of_common(ns) } else { key_of(ns, t) };
+    if key != 0 && visit != 0 && has_room() && is_new(key, visit) {
         wait(ns, t);
     }
     key
@@ -165,6 +178,10 @@ struct Waiting {
 }
 
 const WAITING: usize = 1024;
+
+/// The description that is to be written next.
+#[map]
+static NAMESPACE_OUT: Array<Namespace> = Array::with_max_entries(1, 0);
 
 #[map]
 static QUEUE: Array<Waiting> = Array::with_max_entries(1, 0);
@@ -192,60 +209,67 @@ fn wait(ns: Kptr, t: u32) {
 /// Describes what was met, and the owners and parents of that. What is beyond [`DESCRIBED`] is left to the next visit.
 #[inline(always)]
 pub fn describe_waiting(visit: Visit) {
-    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return };
-    // SAFETY: as in `wait`.
-    unsafe {
-        if (*waiting).visit == visit.number {
-            (*waiting).head = (*waiting).from;
-        } else {
-            (*waiting).visit = visit.number;
-            (*waiting).from = (*waiting).head;
+    let Some(record) = NAMESPACE_OUT.get_ptr(0) else { return };
+    for round in 0..DESCRIBED {
+        if census_next(visit.number, u32::from(round == 0)) == 0 {
+            return;
         }
-    }
-    for _ in 0..DESCRIBED {
-        // SAFETY: as in `wait`.
-        let (t, ns) = unsafe {
-            if (*waiting).head == (*waiting).tail {
-                return;
-            }
-            let place = (*waiting).head as usize & (WAITING - 1);
-            (*waiting).head += 1;
-            let t = *(&raw const (*waiting).types).cast::<u32>().add(place);
-            (t, *(&raw const (*waiting).structures).cast::<u64>().add(place))
-        };
-        let (ns, t) = if t == UNKNOWN { of_common(ns as Kptr) } else { (ns as Kptr, t) };
-        write(visit, ns, t);
-        describe(visit, load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32);
-        if t == PID as u32 {
-            describe(visit, load_ptr(ns, offset!(pid_namespace_parent)), PID as u32);
-        }
+        // SAFETY: the map's only element, which has just been written; one reader runs at a time.
+        visit.write(unsafe { &*record });
     }
 }
 
+/// Writes the description of the first that waits to [`NAMESPACE_OUT`]; 0: none waits. `first`: of this visit, which may
+/// be a repetition.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn write(visit: Visit, ns: Kptr, t: u32) {
+pub extern "C" fn census_next(visit: u64, first: u32) -> u32 {
+    let Some(waiting) = QUEUE.get_ptr_mut(0) else { return 0 };
+    // SAFETY: as in `wait`.
+    let (t, ns) = unsafe {
+        if first != 0 {
+            if (*waiting).visit == visit {
+                (*waiting).head = (*waiting).from;
+            } else {
+                (*waiting).visit = visit;
+                (*waiting).from = (*waiting).head;
+            }
+        }
+        if (*waiting).head == (*waiting).tail {
+            return 0;
+        }
+        let place = (*waiting).head as usize & (WAITING - 1);
+        (*waiting).head += 1;
+        let t = *(&raw const (*waiting).types).cast::<u32>().add(place);
+        (t, *(&raw const (*waiting).structures).cast::<u64>().add(place) as Kptr)
+    };
+    let (ns, t) = if t == UNKNOWN { of_common(ns) } else { (ns, t) };
+    let Some(to) = NAMESPACE_OUT.get_ptr_mut(0) else { return 0 };
     let common = entry(&LAYOUT.ns_common, t);
     let id = offset!(ns_common_ns_id);
     let count = entry(&CENSUS.ns_count, t);
     let active = census!(ns_common_active);
-    let record = Namespace {
-        head: head::<Namespace>(kind::NAMESPACE),
-        key: key(ns, t),
-        id: if id == ABSENT { 0 } else { load_u64(ns, common + id) },
-        owner: key(load_ptr(ns, entry(&LAYOUT.ns_owner, t)), USER as u32),
-        parent: key(load_ptr(ns, offset!(pid_namespace_parent)), PID as u32),
-        ucounts: load_u64(ns, entry(&CENSUS.ns_ucounts, t)),
-        inum: load_u32(ns, common + offset!(ns_common_inum)),
-        clone_flag: flag_of(t),
-        refs: if count == ABSENT { u32::MAX } else { load_u32(ns, count) },
-        active: if active == ABSENT { u32::MAX } else { load_u32(ns, common + active) },
-        // Right for one type only; the reader knows which. A branch for each type would cost the verifier dearly.
-        pid_level: load_u32(ns, offset!(pid_namespace_level)),
-        user_level: load_u32(ns, offset!(user_namespace_level)),
-        owner_uid: load_u32(ns, offset!(user_namespace_owner)),
-        reserved: 0,
-        mqueue: load_u64(load_ptr(ns, census!(ipc_namespace_mq_mnt)), census!(vfsmount_mnt_sb)),
-        mnt_seq: load_u64(ns, census!(mnt_namespace_seq)),
-    };
-    visit.write(&record);
+    // SAFETY: the map's only element; one reader runs at a time.
+    let record = unsafe { &mut *to };
+    record.head = head::<Namespace>(kind::NAMESPACE);
+    record.key = key_of(ns, t);
+    record.id = if id == ABSENT { 0 } else { load_u64(ns, common + id) };
+    record.owner = census_describe(visit, load_u64(ns, entry(&LAYOUT.ns_owner, t)), USER as u32);
+    // Of a pid namespace; of another type what is read there is no namespace, and must not be described as one.
+    let parent = load_u64(ns, offset!(pid_namespace_parent));
+    record.parent = census_describe(if t == PID as u32 { visit } else { 0 }, parent, PID as u32);
+    record.ucounts = load_u64(ns, entry(&CENSUS.ns_ucounts, t));
+    record.inum = load_u32(ns, common + offset!(ns_common_inum));
+    record.clone_flag = flag_of(t);
+    record.refs = if count == ABSENT { u32::MAX } else { load_u32(ns, count) };
+    record.active = if active == ABSENT { u32::MAX } else { load_u32(ns, common + active) };
+    // Right for one type only; the reader knows which.
+    record.pid_level = load_u32(ns, offset!(pid_namespace_level));
+    record.user_level = load_u32(ns, offset!(user_namespace_level));
+    record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
+    let segments = census!(ipc_namespace_shm_in_use);
+    record.mqueue = load_u64(load_ptr(ns, census!(ipc_namespace_mq_mnt)), census!(vfsmount_mnt_sb));
+    record.mnt_seq = load_u64(ns, census!(mnt_namespace_seq));
+    record.segments = if segments == ABSENT { u32::MAX } else { load_u32(ns, segments) };
+    1
 }

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod map;
 pub mod model;
 pub mod ns;
+pub mod query;
 pub mod recording;
 pub mod source;
 pub mod view;

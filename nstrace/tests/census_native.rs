@@ -26,6 +26,9 @@ use rustix::{
 };
 use serde_json::Value;
 
+/// Most times that a census is taken again while something is unexplained.
+const PATIENCE: usize = 100;
+
 /// `unshare` in this thread only.
 fn leave(flags: UnshareFlags) {
     // SAFETY: no flag used here (no CLONE_FILES but in a thread that shares nothing by number) breaks other threads.
@@ -183,7 +186,18 @@ fn every_odd_holder_is_found_and_named() {
     rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).expect("it is ours");
     expected.push(("a zombie", zombie, "zombie"));
 
-    let document = census();
+    let mut document = census();
+    // What a dead process held is given back a grace period of RCU after its end.
+    let settled = |document: &Value| {
+        let rows = document["namespaces"].as_array().expect("a list");
+        expected.iter().all(|(_, inum, _)| rows.iter().any(|row| row["ns"] == *inum && row["unexplained"] == 0))
+    };
+    for _ in 0..PATIENCE {
+        if document.as_ref().is_none_or(settled) {
+            break;
+        }
+        document = census();
+    }
     let owner_document = why(user);
     dead.wait().expect("it is ours");
     let Some(document) = document else { return };

@@ -105,6 +105,16 @@ fn by_name_with_all_its_processes() {
     }
     let alone = document(&["show", "-J", &container.id[..20]], "show");
     assert_eq!((&alone["container"]["id"], &alone["container"]["name"]), (&json!(container.id), &Value::Null));
+    // Cgroups are told by the iterators; where there are none, ls knows of no container and asks nobody.
+    if document(&["ls", "-J", "--members"], "ls")["complete"] == true {
+        let listed = with_engine(&list, &["ls", "-J", "--container", "test-web"], "ls");
+        let rows = listed["namespaces"].as_array().expect("rows");
+        let found: Vec<(&Value, &Value)> = rows.iter().map(|row| (&row["type"], &row["container"]["image"])).collect();
+        let image = json!("img:1");
+        // Mount and network namespace of the shell, pid namespace of its child; the others are the host's.
+        assert_eq!(found, [(&json!("mnt"), &image), (&json!("pid"), &image), (&json!("net"), &image)]);
+        assert_eq!(rows[1]["pid"], init);
+    }
     let back = with_engine(&list, &["map", "pid", "-J", "1@test-web"], "map_pid_one");
     assert_eq!((&back["pid"], &back["container"]["name"]), (&json!(init), &json!("test-web")));
 }

@@ -382,6 +382,36 @@ proptest! {
     }
 
     #[test]
+    fn from_a_checkpoint_it_goes_on_as_if_read_from_the_start(
+        ids: bool,
+        before in prop::collection::vec((op(), 0..4_u8), 0..60),
+        after in prop::collection::vec((op(), 0..4_u8), 1..40),
+    ) {
+        let mut toy = Toy::new(ids);
+        let (mut world, _) = watch(&mut toy);
+        let perform_some = |toy: &mut Toy, ops: Vec<(Op, u8)>| {
+            let mut records = Vec::new();
+            for (op, luck) in ops {
+                perform(toy, op);
+                let all = toy.records().into_iter().enumerate();
+                records.extend(all.filter(|(i, _)| luck > 0 || i % 3 == 1).map(|(_, record)| record));
+            }
+            records
+        };
+        let records = perform_some(&mut toy, before);
+        apply(&mut world, &records);
+        let kept = serde_json::to_string(&world.checkpoint().expect("live")).expect("it is data");
+        let read = serde_json::from_str(&kept).expect("it was written so");
+        let mut restored = World::restore(read, |_| None).expect("it was kept so");
+        let again = serde_json::to_string(&restored.checkpoint().expect("live")).expect("it is data");
+        prop_assert_eq!(&kept, &again);
+        let records = perform_some(&mut toy, after);
+        prop_assert_eq!(apply(&mut world, &records), apply(&mut restored, &records));
+        let ends = [world, restored].map(|w| serde_json::to_string(&w.checkpoint().expect("live")).expect("it is data"));
+        prop_assert_eq!(&ends[0], &ends[1]);
+    }
+
+    #[test]
     fn after_a_loss_a_new_snapshot_repairs(
         ids: bool,
         ops in prop::collection::vec((op(), 0..4_u8), 1..60),

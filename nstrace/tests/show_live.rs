@@ -200,3 +200,46 @@ fn pid_and_inode_of_its_pidfd() {
     let output = nstrace(&["show", &format!("{number}:{}", inode + 1)]);
     assert_eq!(output.status.code(), Some(3), "another process");
 }
+
+#[test]
+fn an_nsproxy_is_shared_by_fork_and_threads_and_not_by_equality() {
+    // The iterators have to be there: without them nobody can tell, and the document says null.
+    if !is_root() || document(&["ls", "-J", "--members"], "ls")["complete"] != true {
+        return;
+    }
+    // One more thread, one child that shares, and one that entered its own namespace again: that makes a new nsproxy.
+    let script = "import ctypes, os, signal, sys, threading\n\
+                  libc = ctypes.CDLL(None)\n\
+                  assert libc.unshare(0x04000000) == 0\n\
+                  libc.prctl(1, signal.SIGKILL)\n\
+                  def wait(again):\n\
+                  \x20   libc.prctl(1, signal.SIGKILL)\n\
+                  \x20   if again:\n\
+                  \x20       assert libc.setns(os.open('/proc/self/ns/uts', os.O_RDONLY), 0) == 0\n\
+                  \x20   os.write(told, b'x')\n\
+                  \x20   signal.pause()\n\
+                  tell, told = os.pipe()\n\
+                  children = []\n\
+                  for again in (False, True):\n\
+                  \x20   child = os.fork()\n\
+                  \x20   if child == 0: wait(again)\n\
+                  \x20   children.append(child)\n\
+                  for child in children: os.read(tell, 1)\n\
+                  threading.Thread(target=lambda: threading.Event().wait(), daemon=True).start()\n\
+                  print('ready', flush=True)\n\
+                  print(*children, flush=True)\n\
+                  sys.stdin.read()";
+    let mut subject = Subject::start(&["python3", "-c", script]);
+    let children = subject.line();
+    let (sharer, other) = children.split_once(' ').expect("two of them");
+    let sharing = |pid: &str| document(&["show", "-J", pid], "show")["task"].clone();
+    for pid in [subject.pid().to_string().as_str(), sharer] {
+        let task = sharing(pid);
+        assert_eq!(task["nsproxy"], json!({ "threads": 3, "processes": 2 }), "{pid}");
+        assert_eq!(task["same_namespaces"], 3);
+    }
+    let task = sharing(other);
+    assert_eq!((&task["nsproxy"], &task["same_namespaces"]), (&json!({ "threads": 1, "processes": 1 }), &json!(3)));
+    let text = String::from_utf8(nstrace(&["show", sharer]).stdout).expect("UTF-8");
+    assert!(text.contains("one nsproxy is shared by 3 threads of 2 processes"), "{text}");
+}

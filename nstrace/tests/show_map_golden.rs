@@ -11,7 +11,8 @@ use std::{
 use insta::assert_snapshot;
 use nstrace::{
     discover::Proc,
-    engine::{Engines, Named},
+    engine::{Engines, Named, ports::Port},
+    event::Via,
     inspect::{
         Places,
         capability::Standing,
@@ -23,12 +24,13 @@ use nstrace::{
             Link, NetView, Route,
             sockets::{Holder, Protocol, Socket},
         },
+        nsproxy::Sharing,
         privileges::{Capabilities, Over, Security},
         processes::ProcessTable,
         seen::Seen,
         side::Side,
         status::CapSets,
-        task::{NamedExtent, NsRef, PidAt, Relation, SlotView, TaskReport},
+        task::{CameFrom, NamedExtent, NsRef, PidAt, Relation, SlotView, TaskReport},
         user_tree::UserTree,
     },
     map::{
@@ -37,6 +39,7 @@ use nstrace::{
         pid::{PidMap, translate},
         user::{UserMap, UserNsRow},
     },
+    model::Cause,
     ns::{NsName, NsType, Slot},
     view::{json::Safe, map, map_net, sections::Look, show::Show},
 };
@@ -57,6 +60,16 @@ fn web() -> Named {
         name: Some("web\x1b[1m".to_owned()),
         image: Some("nginx:1.27".to_owned()),
         pid: Some(200),
+        ports: vec![
+            Port {
+                protocol: "tcp".to_owned(),
+                host: "0.0.0.0".to_owned(),
+                host_port: 8080,
+                container_port: 80,
+                count: 1,
+            },
+            Port { protocol: "u\x1bdp".to_owned(), host: "::".to_owned(), host_port: 53, container_port: 53, count: 2 },
+        ],
         ..Named::default()
     }
 }
@@ -305,6 +318,11 @@ fn task() -> TaskReport {
         relation: Some(relation),
         shared_with: Some(shared_with),
         owner: Seen::Is(owner),
+        came_from: (slot == Slot::Member(NsType::Net)).then(|| CameFrom {
+            cause: Cause { via: Via::Unshare, flags: 0x4000_0000, errno: None },
+            utc_ns: 1_763_760_912_000_000_000,
+            by: Some((199, "ru\x1bnc".to_owned())),
+        }),
     };
     let namespaces = vec![
         slot(Slot::Member(NsType::Mnt), Relation::Own, 2, user),
@@ -317,6 +335,7 @@ fn task() -> TaskReport {
             relation: None,
             shared_with: None,
             owner: Seen::Absent,
+            came_from: None,
         },
     ];
     let (host_links, inner_links) = links();
@@ -337,6 +356,7 @@ fn task() -> TaskReport {
         pids: vec![PidAt { ns: Some(NsRef(ns(NsType::Pid, 4_026_531_836))), pid: 200 }, PidAt { ns: None, pid: 1 }],
         namespaces,
         same_namespaces: Some(2),
+        nsproxy: Some(Sharing { threads: 4, processes: 2 }),
         host: Side {
             pid: Some(200),
             hostname: Seen::Is("host".to_owned()),

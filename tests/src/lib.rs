@@ -23,4 +23,5 @@ pub mod matching;
 pub mod members;
 pub mod nsfs;
 pub mod program;
+pub mod sys;
 pub mod watch;

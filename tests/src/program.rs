@@ -2,7 +2,7 @@
 
 use std::{
     io::Read,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -41,12 +41,19 @@ pub fn actor() -> PathBuf {
     built("NSTRACE_ACTOR", "actor")
 }
 
+/// The program of random runs: `NSTRACE_SOAK`, else the one that cargo built beside these tests.
+pub fn soak() -> PathBuf {
+    built("NSTRACE_SOAK", "soak")
+}
+
 fn built(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
-    let test = std::env::current_exe().expect("a running program has a path");
-    let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let this = std::env::current_exe().expect("a running program has a path");
+    // A test is target/PROFILE/deps/TEST, a program target/PROFILE/PROGRAM.
+    let folder = this.parent().expect("a file is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     folder.join(name)
 }
 

@@ -10,6 +10,7 @@ mod dist;
 mod ebpf;
 mod guest;
 mod run;
+mod soak;
 mod step;
 mod test;
 mod vm;
@@ -41,6 +42,8 @@ enum Command {
     Test(test::Args),
     /// Run nstrace's benchmarks
     Bench(bench::Args),
+    /// Random namespace operations against nstrace watch, on this machine or in guests, for as long as asked
+    Soak(soak::Args),
     /// Run a command in a guest with a Debian kernel that has the freshly built nstrace on its PATH
     Vm(vm::Args),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Dist => dist::dist(),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match outcome {

@@ -81,11 +81,11 @@ pub fn run(args: &Args) -> Result<u8> {
     machine.run(&payload)
 }
 
-/// nstrace and the tests' actor, by their names in the guest.
+/// nstrace and the tests' programs, by their names in the guest.
 pub fn programs(no_build: bool) -> Result<Vec<(String, PathBuf)>> {
     if no_build {
         let built = |name: &str| workspace::target().join("debug").join(name);
-        let names = ["nstrace", "actor"].map(|name| (name.to_owned(), built(name)));
+        let names = ["nstrace", "actor", "soak"].map(|name| (name.to_owned(), built(name)));
         return Ok(names.into_iter().filter(|(_, path)| path.exists()).collect());
     }
     let mut programs = vec![("nstrace".to_owned(), run::build(false)?)];

@@ -7,32 +7,73 @@
 //! (network namespaces), some open files themselves, a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
 //! namespaces), and `proc_fs_info.pid_ns` (pid namespaces).
 
-use std::collections::HashSet;
-
 /// The objects of one namespace. An address is an opaque name.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     /// (address, slot).
-    pub(super) nsproxies: HashSet<(u64, u8)>,
-    pub(super) creds: HashSet<u64>,
+    pub(super) nsproxies: Objects<(u64, u8)>,
+    pub(super) creds: Objects<u64>,
     /// `mm_struct.user_ns`.
-    pub(super) mms: HashSet<u64>,
+    pub(super) mms: Objects<u64>,
     /// `struct ucounts` keep the user namespace they count in.
-    pub(super) ucounts: HashSet<u64>,
-    pub(super) pids: HashSet<u64>,
-    pub(super) socks: HashSet<u64>,
-    pub(super) super_blocks: HashSet<u64>,
+    pub(super) ucounts: Objects<u64>,
+    pub(super) pids: Objects<u64>,
+    pub(super) socks: Objects<u64>,
+    pub(super) super_blocks: Objects<u64>,
     /// Files that hold it themselves: attachments of System V shared memory, open tables.
-    pub(super) files: HashSet<u64>,
+    pub(super) files: Objects<u64>,
     /// Anonymous mount namespaces it owns.
-    pub(super) anonymous: HashSet<u64>,
+    pub(super) anonymous: Objects<u64>,
     /// Child namespaces whose `parent` it is, and namespaces it owns.
     pub(super) below: u32,
     /// Some nsfs file or mount exists.
     pub(super) nsfs: bool,
 }
 
+/// Each object once, as soon as [`Objects::settle`] was called; until then as often as it was met. Most namespaces have few
+/// objects, met one after the other, for which sets of hashes would take ten times as long.
+#[derive(Clone, Debug)]
+pub(super) struct Objects<T>(Vec<T>);
+
+impl<T> Default for Objects<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Copy + Ord> Objects<T> {
+    pub fn insert(&mut self, object: T) {
+        if self.0.last() != Some(&object) {
+            self.0.push(object);
+        }
+    }
+
+    /// As [`Self::insert`], of each.
+    pub fn extend(&mut self, objects: impl IntoIterator<Item = T>) {
+        for object in objects {
+            self.insert(object);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.0.sort_unstable();
+        self.0.dedup();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl Accounts {
+    /// Makes every object count once; to be called when all are inserted.
+    pub(super) fn settle(&mut self) {
+        self.nsproxies.settle();
+        let sets = [&mut self.creds, &mut self.mms, &mut self.ucounts, &mut self.pids, &mut self.socks];
+        sets.into_iter().for_each(Objects::settle);
+        [&mut self.super_blocks, &mut self.files, &mut self.anonymous].into_iter().for_each(Objects::settle);
+    }
+
     pub fn explained(&self) -> u32 {
         let objects = self.nsproxies.len()
             + self.creds.len()

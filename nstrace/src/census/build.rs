@@ -1,11 +1,12 @@
 //! From facts to a [`Census`]: pure. Facts name namespaces by a key that the source chose; order does not matter, except that
 //! everything comes before [`Builder::finish`].
 
-use std::collections::{HashMap, HashSet};
-
-use super::{
-    Accounts, Census, Descriptor, Holder, HolderKind, Namespace, NsIndex, Task, TaskIndex, holder::MountHolder,
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
 };
+
+use super::{Accounts, Census, Holder, Namespace, NsIndex, Task, TaskIndex, holder::MountHolder};
 use crate::{
     event::Comm,
     ns::{NsName, NsType, Slot},
@@ -30,6 +31,8 @@ pub struct NamespaceFact {
     pub level: Option<u32>,
     pub owner_uid: Option<u32>,
     pub refs: Option<u32>,
+    /// System V shared memory segments of an ipc namespace; None: unknown, or another type.
+    pub segments: Option<u32>,
 }
 
 /// A thread, with the addresses of what holds references for it (0 = unknown).
@@ -88,7 +91,7 @@ pub enum Object {
 }
 
 /// Collects facts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Builder {
     facts: Vec<NamespaceFact>,
     by_key: HashMap<Key, usize, foldhash::fast::RandomState>,
@@ -143,6 +146,24 @@ impl Builder {
         initial.map(|fact| (fact.name.ns_type, fact.key, fact.name.inum)).collect()
     }
 
+    /// No ipc namespace known so far has a shared memory segment, also not one that is marked for removal.
+    pub fn has_no_segments(&self) -> bool {
+        let mut of_ipc = self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Ipc);
+        of_ipc.all(|fact| fact.segments == Some(0))
+    }
+
+    /// Process and thread of the members of the mount namespace with this key.
+    pub fn members_of_mounts(&self, key: Key) -> impl Iterator<Item = (u32, u32)> {
+        let of_key = self.tasks.iter().filter(move |task| task.slots[NsType::Mnt.index()] == key);
+        of_key.map(|task| (task.tgid, task.tid))
+    }
+
+    /// By what is known so far, some reference to a namespace of this type is unexplained.
+    pub fn has_unexplained(&self, ns_type: NsType) -> bool {
+        let census = self.clone().finish();
+        census.namespaces.iter().any(|ns| ns.name.ns_type == ns_type && ns.unexplained().is_some_and(|rest| rest > 0))
+    }
+
     /// Every mount namespace known so far.
     pub fn mount_namespaces(&self) -> impl Iterator<Item = &NamespaceFact> {
         self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt)
@@ -177,7 +198,13 @@ impl Builder {
                 }
             })
             .collect();
-        let tasks: Vec<Task> = self.tasks.iter().map(|fact| task(fact, &index)).collect();
+        let mut nsproxies: HashMap<u64, u32> = HashMap::new();
+        let mut nsproxy = |address: u64| {
+            let next = u32::try_from(nsproxies.len()).ok()?;
+            (address != 0).then(|| *nsproxies.entry(address).or_insert(next))
+        };
+        let tasks: Vec<Task> =
+            self.tasks.iter().map(|fact| Task { nsproxy: nsproxy(fact.nsproxy), ..task(fact, &index) }).collect();
         members(&mut namespaces, &tasks);
         references(&mut namespaces, &tasks, &self.tasks);
         structure(&mut namespaces);
@@ -214,15 +241,17 @@ impl Builder {
             let ns = &mut namespaces[at];
             match object {
                 Object::Nsfs => ns.accounts.nsfs = true,
-                Object::Sock(sock) => drop(ns.accounts.socks.insert(sock)),
+                Object::Sock(sock) => ns.accounts.socks.insert(sock),
                 Object::Cred { cred, ucounts } => {
                     ns.accounts.creds.insert(cred);
-                    ns.accounts.ucounts.extend(Some(ucounts).filter(|&ucounts| ucounts != 0));
+                    if ucounts != 0 {
+                        ns.accounts.ucounts.insert(ucounts);
+                    }
                 }
-                Object::Pid(pid) => drop(ns.accounts.pids.insert(pid)),
-                Object::SuperBlock(block) => drop(ns.accounts.super_blocks.insert(block)),
-                Object::File(file) => drop(ns.accounts.files.insert(file)),
-                Object::Anonymous(tree) => drop(ns.accounts.anonymous.insert(tree)),
+                Object::Pid(pid) => ns.accounts.pids.insert(pid),
+                Object::SuperBlock(block) => ns.accounts.super_blocks.insert(block),
+                Object::File(file) => ns.accounts.files.insert(file),
+                Object::Anonymous(tree) => ns.accounts.anonymous.insert(tree),
                 Object::None => {}
             }
             if adds {
@@ -230,7 +259,8 @@ impl Builder {
             }
         }
         for ns in &mut namespaces {
-            ns.holders.sort_by_key(sort_key);
+            ns.accounts.settle();
+            ns.holders.sort_by(by_kind);
             ns.holders.dedup();
         }
         Census { namespaces, tasks, boot_id: String::new(), missing: Vec::new(), uncounted: Vec::new() }
@@ -273,17 +303,21 @@ impl Elsewhere {
 }
 
 /// By kind, then by process, thread and number.
-fn sort_key(holder: &Holder) -> (HolderKind, usize, Descriptor, Option<MountKey>) {
-    let number = match holder {
+fn by_kind(a: &Holder, b: &Holder) -> Ordering {
+    let number = |holder: &Holder| match holder {
         Holder::Shm { pid, .. } => *pid as usize,
         _ => holder.task().map(|task| task.0).or(holder.namespace().map(|ns| ns.0)).unwrap_or(0),
     };
-    let at = holder.descriptor().unwrap_or(Descriptor { pid: 0, tid: 0, fd: 0 });
-    (holder.kind(), number, at, holder.mount().map(|mount| MountKey(mount.mnt_ns, mount.path.clone())))
+    a.kind()
+        .cmp(&b.kind())
+        .then_with(|| number(a).cmp(&number(b)))
+        .then_with(|| a.descriptor().cmp(&b.descriptor()))
+        .then_with(|| place(a).cmp(&place(b)))
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct MountKey(Option<u32>, Option<String>);
+fn place(holder: &Holder) -> Option<(Option<u32>, Option<&str>)> {
+    holder.mount().map(|mount| (mount.mnt_ns, mount.path.as_deref()))
+}
 
 fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {
     Task {
@@ -295,6 +329,7 @@ fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {
         dead: fact.dead,
         kernel_thread: fact.kernel_thread,
         cgroup: fact.cgroup,
+        nsproxy: None,
         slots: fact.slots.map(index),
     }
 }
@@ -350,17 +385,23 @@ fn pending(task: &Task, t: NsType) -> Option<NsIndex> {
 
 /// References through nsproxy, cred and pid.
 fn references(namespaces: &mut [Namespace], tasks: &[Task], facts: &[TaskFact]) {
+    // An nsproxy never changes, so whoever shares one says the same about it.
+    let mut nsproxies: HashSet<u64, foldhash::fast::RandomState> = HashSet::default();
     for (task, fact) in tasks.iter().zip(facts) {
+        let is_new = fact.nsproxy != 0 && nsproxies.insert(fact.nsproxy);
         for (number, slot) in Slot::ALL.into_iter().enumerate() {
             let Some(NsIndex(at)) = task.slots[number] else { continue };
             let accounts = &mut namespaces[at].accounts;
             match slot {
                 Slot::Member(NsType::User) => {
-                    accounts.ucounts.extend(Some(fact.ucounts).filter(|&ucounts| ucounts != 0));
-                    accounts.creds.extend([fact.real_cred, fact.cred].into_iter().filter(|&cred| cred != 0));
+                    if fact.ucounts != 0 {
+                        accounts.ucounts.insert(fact.ucounts);
+                    }
+                    [fact.real_cred, fact.cred].into_iter().filter(|&c| c != 0).for_each(|c| accounts.creds.insert(c));
                 }
-                Slot::Member(NsType::Pid) => accounts.pids.extend(Some(fact.pid).filter(|&pid| pid != 0)),
-                _ if fact.nsproxy != 0 => {
+                Slot::Member(NsType::Pid) if fact.pid != 0 => accounts.pids.insert(fact.pid),
+                Slot::Member(NsType::Pid) => {}
+                _ if is_new => {
                     // Ten slots.
                     accounts.nsproxies.insert((fact.nsproxy, u8::try_from(number).unwrap_or(u8::MAX)));
                 }

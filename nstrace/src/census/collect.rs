@@ -10,7 +10,7 @@ use crate::{
     discover::{Missed, Proc, cgroup::CgroupTree, clock, oci::OciState, snapshot},
     kernel::census_iterators::CensusIterators,
     model::Container,
-    ns::Slot,
+    ns::{NsType, Slot},
 };
 
 /// How much is asked for.
@@ -93,7 +93,7 @@ fn holders(
         }
     };
     let walked = match kernel {
-        Ok(iterators) => by_walks(proc, iterators, builder, leads, uncounted)?,
+        Ok(iterators) => by_walks(proc, iterators, builder, leads, uncounted),
         Err(reason) => Err(reason.clone()),
     };
     match walked {
@@ -117,29 +117,33 @@ fn by_walks(
     builder: &mut Builder,
     mut leads: from_kernel::Leads,
     uncounted: &mut Vec<String>,
-) -> anyhow::Result<Result<u32, String>> {
+) -> Result<u32, String> {
     if let Err(error) = from_kernel::places(iterators, builder, &mut leads) {
         uncounted.push(format!("what directories and programs of tasks hold: {error:#}"));
-    }
-    if let Err(error) = from_kernel::memory(iterators, builder, &mut leads) {
-        uncounted.push(format!("mapped files and attached shared memory: {error:#}"));
     }
     if let Err(error) = from_kernel::queues(iterators, builder, &mut leads) {
         uncounted.push(format!("files in flight and registered with io_uring: {error:#}"));
     }
-    if let Err(error) = from_kernel::lists(iterators, builder) {
+    let lists = from_kernel::lists(iterators, builder);
+    // With every namespace known, it is known as well whether any has shared memory.
+    let all_known = lists.is_ok() && iterators.has_all_lists();
+    if let Err(error) = lists {
         uncounted.push(format!("namespaces that no visible holder leads to: {error:#}"));
-    }
-    if !iterators.has_all_lists() {
+    } else if !all_known {
         uncounted.push(
             "namespaces that nothing leads to which can be seen: this kernel lists network namespaces only, 6.18 and newer \
              list all"
                 .to_owned(),
         );
     }
-    // Tables only add paths to what the walk finds, so one that is refused hides nothing.
-    let (mut places, _) = mounts::places(proc).context("cannot read /proc")?;
-    Ok(from_kernel::mounts(iterators, builder, &leads, &mut places).map_err(|error| format!("{error:#}")))
+    let walked = from_kernel::mounts(iterators, proc, builder, &leads).map_err(|error| format!("{error:#}"));
+    // There are many memory areas. Beside shared memory they keep user namespaces only, by credentials and file systems.
+    if (!all_known || !builder.has_no_segments() || builder.has_unexplained(NsType::User))
+        && let Err(error) = from_kernel::memory(iterators, builder, &mut leads)
+    {
+        uncounted.push(format!("mapped files and attached shared memory: {error:#}"));
+    }
+    walked
 }
 
 fn note(missing: &mut Vec<String>, what: &str, missed: &Missed) {

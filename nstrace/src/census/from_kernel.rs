@@ -8,7 +8,7 @@ use super::{
     holder::MountHolder,
 };
 use crate::{
-    discover::{MountPlace, listed_mounts},
+    discover::{MountPlace, Proc, listed_mounts},
     event::Comm,
     kernel::census_iterators::{CensusIterators, FileList, MountTree, Record, records},
     ns::{NsName, NsType},
@@ -132,18 +132,17 @@ pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> a
 /// and of trees that only a descriptor keeps. Returns the number of trees that changed meanwhile.
 pub(super) fn mounts(
     iterators: &mut CensusIterators,
+    proc: &Proc,
     builder: &mut Builder,
     leads: &Leads,
-    places: &mut Places,
 ) -> anyhow::Result<u32> {
+    let mut places = Places::default();
     let mut walked = HashSet::new();
     let mut torn = 0;
     let mut trees: Vec<MountTree> = leads.detached.iter().map(|&(tree, _)| tree).collect();
     loop {
-        let of_namespaces: HashMap<MountTree, (NsName, u64)> = builder
-            .mount_namespaces()
-            .map(|fact| (iterators.tree_of(fact.key, fact.name.inum), (fact.name, fact.listing)))
-            .collect();
+        let of_namespaces: HashMap<MountTree, NamespaceFact> =
+            builder.mount_namespaces().map(|fact| (iterators.tree_of(fact.key, fact.name.inum), *fact)).collect();
         trees.extend(of_namespaces.keys());
         trees.retain(|&tree| walked.insert(tree));
         if trees.is_empty() {
@@ -161,15 +160,20 @@ pub(super) fn mounts(
         torn += some_torn;
         let mut found = Vec::new();
         add(&bytes, builder, &mut Leads::default(), &mut found);
+        let mut wanted: HashMap<MountTree, HashSet<u64>> = HashMap::new();
+        for record in &found {
+            wanted.entry(MountTree(record.mnt_ns)).or_default().insert(record.id.into());
+        }
+        for (tree, ids) in &wanted {
+            if let Some(fact) = of_namespaces.get(tree) {
+                places.learn(proc, fact, builder.members_of_mounts(fact.key), ids);
+            }
+        }
         for record in found {
             let tree = MountTree(record.mnt_ns);
-            let within = of_namespaces.get(&tree);
-            if let Some(&(name, listing)) = within {
-                places.learn(name, listing);
-            }
             let by: Vec<Descriptor> =
                 leads.detached.iter().filter(|(other, _)| *other == tree).map(|&(_, at)| at).collect();
-            mount(&record, &by, places.of(&record, within.map(|(name, _)| name.inum)), builder);
+            mount(&record, &by, places.of(&record, of_namespaces.get(&tree).map(|fact| fact.name.inum)), builder);
         }
         trees.clear();
     }
@@ -199,25 +203,30 @@ fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut
 
 /// Where mounts are, as far as mount tables tell.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+struct Places {
     by_id: HashMap<u32, MountHolder>,
     /// Inode numbers of the mount namespaces whose tables were read.
     read: HashSet<u32>,
 }
 
 impl Places {
-    pub fn new(mounts: impl IntoIterator<Item = (u32, MountHolder)>) -> Self {
-        let by_id: HashMap<u32, MountHolder> = mounts.into_iter().collect();
-        let read = by_id.values().filter_map(|place| place.mnt_ns).collect();
-        Self { by_id, read }
-    }
-
-    /// Reads the table of a mount namespace that no process is in, where the kernel lets it be listed.
-    fn learn(&mut self, name: NsName, listing: u64) {
-        if listing == 0 || !self.read.insert(name.inum) {
+    /// Looks up where these mounts of a mount namespace are: in the tables of its members, or, when no process is in it,
+    /// in the kernel's list where there is one. Tables only add paths to what is known, so one that is refused hides nothing.
+    fn learn(
+        &mut self,
+        proc: &Proc,
+        fact: &NamespaceFact,
+        members: impl Iterator<Item = (u32, u32)>,
+        wanted: &HashSet<u64>,
+    ) {
+        if !self.read.insert(fact.name.inum) {
             return;
         }
-        for MountPlace { id, mnt_ns, path, hidden } in listed_mounts(listing, name.inum) {
+        let mut places = proc.mount_places_of(fact.name.inum, members, wanted).unwrap_or_default();
+        if places.is_empty() && fact.listing != 0 {
+            places = listed_mounts(fact.listing, fact.name.inum);
+        }
+        for MountPlace { id, mnt_ns, path, hidden } in places {
             if let Ok(id) = u32::try_from(id) {
                 self.by_id.insert(id, MountHolder { mnt_ns: Some(mnt_ns), path: Some(path), hidden });
             }
@@ -264,6 +273,7 @@ impl Builder {
             level,
             owner_uid: (ns_type == NsType::User).then_some(record.owner_uid),
             refs: Some(record.refs).filter(|&refs| refs != u32::MAX),
+            segments: Some(record.segments).filter(|&segments| ns_type == NsType::Ipc && segments != u32::MAX),
         });
     }
 }

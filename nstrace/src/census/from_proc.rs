@@ -58,5 +58,6 @@ pub(super) fn undescribed(name: NsName) -> NamespaceFact {
         level: None,
         owner_uid: None,
         refs: None,
+        segments: None,
     }
 }

@@ -51,6 +51,9 @@ pub struct Task {
     pub kernel_thread: bool,
     /// Id of its cgroup2 cgroup, 0 unknown.
     pub cgroup: u64,
+    /// Which `struct nsproxy` it refers to: a number of this census, the same for all that share one. None: it has none any
+    /// more, or the kernel's objects were not read.
+    pub nsproxy: Option<u32>,
     /// The namespace in each slot, indexed as [`Slot::ALL`].
     pub slots: [Option<NsIndex>; Slot::ALL.len()],
 }
@@ -110,7 +113,13 @@ impl Namespace {
 
     /// The kinds of its holders, each once, in the order of [`HolderKind::ALL`]; `other` when only the count tells of one.
     pub fn kept_by(&self) -> Vec<HolderKind> {
-        let mut kinds: Vec<HolderKind> = self.holders.iter().map(Holder::kind).collect();
+        let mut kinds: Vec<HolderKind> = Vec::new();
+        for holder in &self.holders {
+            // Neighbours are mostly of one kind.
+            if kinds.last() != Some(&holder.kind()) {
+                kinds.push(holder.kind());
+            }
+        }
         kinds.sort_unstable();
         kinds.dedup();
         kinds
@@ -122,6 +131,7 @@ impl Namespace {
 pub struct Census {
     /// By type in the order of [`NsType::ALL`], then by inode number.
     pub namespaces: Vec<Namespace>,
+    /// Threads of a process together, its leader first; processes ascending.
     pub tasks: Vec<Task>,
     /// Id of this boot; empty when it cannot be read.
     pub boot_id: String,
@@ -149,6 +159,13 @@ impl Census {
     /// All that is missing.
     pub fn all_missing(&self) -> Vec<String> {
         [self.missing.as_slice(), &self.uncounted].concat()
+    }
+
+    /// The threads of a process that were seen, its leader first.
+    pub fn threads(&self, tgid: u32) -> &[Task] {
+        let from = self.tasks.partition_point(|task| task.tgid < tgid);
+        let threads = self.tasks.get(from..).unwrap_or_default();
+        threads.get(..threads.partition_point(|task| task.tgid == tgid)).unwrap_or_default()
     }
 
     pub fn indices(&self) -> impl Iterator<Item = NsIndex> + use<> {

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use super::{
     Descriptor, Holder,
     build::{Builder, HolderFact, Key, Object},
-    from_kernel::Places,
     from_proc::undescribed,
     holder::MountHolder,
 };
 use crate::{
-    discover::{Missed, MountPlace, Proc, ReadError},
+    discover::{Missed, Proc, ReadError},
     event::PinHolder,
 };
 
@@ -25,15 +24,6 @@ pub(super) fn of_members(proc: &Proc, builder: &mut Builder) -> Result<Missed, R
         builder.holder(HolderFact { ns, holder: Holder::Mount(mount), object: Object::Nsfs });
     }
     Ok(scan.missed)
-}
-
-/// Where the mounts of the mount namespaces that have a member are.
-pub(super) fn places(proc: &Proc) -> Result<(Places, Missed), ReadError> {
-    let (places, missed) = proc.mount_places()?;
-    let places = places.into_iter().filter_map(|MountPlace { id, mnt_ns, path, hidden }| {
-        Some((u32::try_from(id).ok()?, MountHolder { mnt_ns: Some(mnt_ns), path: Some(path), hidden }))
-    });
-    Ok((Places::new(places), missed))
 }
 
 /// Adds the descriptors that `/proc` shows, and the files registered with io_uring.

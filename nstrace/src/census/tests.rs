@@ -31,6 +31,7 @@ fn namespace(key: u64, ns_type: NsType, owner: u64, parent: u64, refs: u32) -> N
         level: None,
         owner_uid: None,
         refs: Some(refs),
+        segments: None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! `nstrace ls`: which namespaces exist, who is in them, what keeps them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::{
+    census_containers::Containers,
     census_source::{Names, missing, no_match},
     exit::{Failure, Outcome},
     output::Stdout,
@@ -13,10 +14,20 @@ use crate::{
         collect::{Depth, census},
         target::Target,
     },
-    discover::Proc,
+    engine::Named,
     filter::Filter,
+    inspect::{
+        Places,
+        net::{Numbers, reach::Reach},
+        seen::Seen,
+    },
     ns::NsType,
-    view::ls::{self, Column, FIELDS, LsRow},
+    view::{
+        ls::{self, LsRow, NetNsId},
+        ls_columns::{Column, FIELDS},
+        ls_json,
+        ls_tree::{By, arrange},
+    },
 };
 
 /// List namespaces: who is in them and what keeps them alive
@@ -70,6 +81,25 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "COLS", conflicts_with = "json")]
     output: Option<String>,
 
+    /// Show all columns
+    #[arg(long, conflicts_with_all = ["json", "output"])]
+    output_all: bool,
+
+    /// Print for scripts: one space between columns, blanks within as \\x20
+    #[arg(short, long, conflicts_with_all = ["json", "tree", "list"])]
+    raw: bool,
+
+    /// Print a list and no tree
+    #[arg(short, long)]
+    list: bool,
+
+    /// As lsns(8) has it; nothing is ever cut or wrapped here
+    #[arg(short = 'u', long, hide = true)]
+    notruncate: bool,
+
+    #[arg(short = 'W', long, hide = true)]
+    nowrap: bool,
+
     /// Print no heading
     #[arg(short, long)]
     noheadings: bool,
@@ -86,6 +116,16 @@ enum Tree {
     Process,
 }
 
+impl From<Tree> for By {
+    fn from(tree: Tree) -> Self {
+        match tree {
+            Tree::Owner => Self::Owner,
+            Tree::Parent => Self::Parent,
+            Tree::Process => Self::Process,
+        }
+    }
+}
+
 fn after_long_help() -> String {
     format!(
         "Columns of --output: {}\n\nFields of --filter: {}\n\nExamples:\n  nstrace ls -t net -o +REFS,NSFS\n  \
@@ -100,42 +140,56 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let filter = args.filter.as_deref().map(|text| Filter::parse(text, &FIELDS)).transpose();
     let filter = filter.map_err(|error| usage(&error))?;
     let columns = match &args.output {
-        None => Column::DEFAULT.to_vec(),
-        Some(list) => Column::list(list).map_err(|error| usage(&error))?,
+        None if args.output_all => Column::ALL.map(|(column, _)| column).to_vec(),
+        None => Column::default_of(&args.types),
+        Some(list) => Column::list(list, &args.types).map_err(|error| usage(&error))?,
     };
     let depth = if args.members { Depth::Members } else { Depth::Holders };
     let shows = |column| columns.contains(&column) || args.json || filter.is_some();
     let wants_containers = args.containers
         || !args.container.is_empty()
-        || [Column::Container, Column::Runtime, Column::Pod].into_iter().any(shows);
-    let proc = Proc::default();
-    let census = census(&proc, depth, wants_containers)?;
+        || [Column::Container, Column::Runtime, Column::Pod, Column::Image].into_iter().any(shows);
+    let places = Places::default();
+    let mut census = census(&places.proc, depth, wants_containers)?;
+    let containers = if wants_containers { Containers::of(&places, &census) } else { Containers::default() };
+    census.missing.extend(containers.missing.iter().cloned());
 
     let mut chosen: Vec<NsIndex> = match &args.namespace {
         None => census.indices().collect(),
         Some(target) => target.find(&census).map_err(|error| anyhow::anyhow!("{error}"))?,
     };
     if let Some(pid) = args.process {
-        let of_process: HashSet<NsIndex> = census
-            .tasks
-            .iter()
-            .filter(|task| task.tgid == pid)
-            .flat_map(|task| task.slots.into_iter().flatten())
-            .collect();
+        let of_process: HashSet<NsIndex> =
+            census.threads(pid).iter().flat_map(|task| task.slots.into_iter().flatten()).collect();
         chosen.retain(|index| of_process.contains(index));
     }
-    chosen.retain(|&index| admits(args, &census, index));
+    chosen.retain(|&index| admits(args, &census, containers.get(index), index));
     let mut names = Names::default();
     let (commands, users) = (shows(Column::Command), shows(Column::User));
+    let reach = Reach::new(&places.proc, &census);
+    let numbers = if shows(Column::NetNsId) { Numbers::open().ok() } else { None };
     let mut rows: Vec<LsRow<'_>> = chosen
         .into_iter()
         .map(|index| {
-            let mut row = LsRow { census: &census, index, command: None, user: None };
+            let ns = census.namespace(index);
+            let mut row = LsRow {
+                census: &census,
+                index,
+                command: None,
+                user: None,
+                netnsid: Seen::Absent,
+                container: containers.get(index),
+                creation: None,
+            };
             if commands {
-                row.command = census.namespace(index).first.map(|first| names.command(census.task(first)));
+                row.command = ns.first.map(|first| names.command(census.task(first)));
             }
             if users {
                 row.user = row.uid().map(|uid| names.user(uid));
+            }
+            if let Some(numbers) = numbers.as_ref().filter(|_| ns.name.ns_type == NsType::Net) {
+                let number = |number: Option<u32>| number.map_or(NetNsId::Unassigned, NetNsId::Is);
+                row.netnsid = reach.number(numbers, index).map(number);
             }
             row
         })
@@ -145,11 +199,13 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     }
 
     if args.json {
-        out.text(&ls::json(&census, &rows))?;
+        out.text(&ls_json::document(&census, &rows))?;
+    } else if args.raw {
+        out.text(ls::raw(&rows, &columns, !args.noheadings && !rows.is_empty()).as_bytes())?;
     } else if !rows.is_empty() {
-        let prefixes = match args.tree {
+        let prefixes = match args.tree.filter(|_| !args.list) {
             None => Vec::new(),
-            Some(by) => arrange(&census, by, &mut rows),
+            Some(by) => arrange(&census, by.into(), &mut rows),
         };
         out.text(ls::table(&rows, &prefixes, &columns, !args.noheadings).as_bytes())?;
     }
@@ -167,81 +223,17 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     Ok(missing(&census).map_or(Outcome::Complete, Outcome::Partial))
 }
 
-fn admits(args: &Args, census: &Census, index: NsIndex) -> bool {
+fn admits(args: &Args, census: &Census, container: Option<&Named>, index: NsIndex) -> bool {
     let ns = census.namespace(index);
     (args.types.is_empty() || args.types.contains(&ns.name.ns_type))
         && !(args.persistent && ns.nprocs > 0)
         && !(args.members && ns.nprocs == 0)
-        && match ns.container.as_deref() {
+        && match container {
             None => args.container.is_empty() && !args.containers,
             Some(container) => {
-                args.container.is_empty() || args.container.iter().any(|name| container.id.starts_with(name))
+                let is_it =
+                    |wanted: &String| container.name.as_ref() == Some(wanted) || container.id.starts_with(wanted);
+                args.container.is_empty() || args.container.iter().any(is_it)
             }
         }
-}
-
-/// Orders the rows as a tree and returns what is drawn before each.
-fn arrange<'c>(census: &'c Census, by: Tree, rows: &mut Vec<LsRow<'c>>) -> Vec<String> {
-    let shown: HashSet<NsIndex> = rows.iter().map(|row| row.index).collect();
-    let above = |index: NsIndex| {
-        let mut at = index;
-        // The nearest ancestor that is shown; as many steps as there are namespaces at most.
-        for _ in 0..census.namespaces.len() {
-            at = one_above(census, by, at)?;
-            if shown.contains(&at) {
-                return Some(at).filter(|&at| at != index);
-            }
-        }
-        None
-    };
-    let mut below: HashMap<Option<NsIndex>, Vec<NsIndex>> = HashMap::new();
-    for row in rows.iter() {
-        below.entry(above(row.index)).or_default().push(row.index);
-    }
-    let mut order: Vec<(NsIndex, String)> = Vec::new();
-    // (namespace, what stands before its children's branches, its own branch)
-    let mut todo: Vec<(NsIndex, String, String)> =
-        below.get(&None).into_iter().flatten().rev().map(|&index| (index, String::new(), String::new())).collect();
-    let mut drawn = HashSet::new();
-    while let Some((index, indent, branch)) = todo.pop() {
-        if !drawn.insert(index) {
-            continue;
-        }
-        order.push((index, branch));
-        let children = below.get(&Some(index)).map_or(&[][..], Vec::as_slice);
-        for (n, &child) in children.iter().enumerate().rev() {
-            let last = n + 1 == children.len();
-            let branch = format!("{indent}{}", if last { "└─" } else { "├─" });
-            todo.push((child, format!("{indent}{}", if last { "  " } else { "│ " }), branch));
-        }
-    }
-    // What goes in circles, which only a made-up world does, comes last.
-    order.extend(rows.iter().map(|row| row.index).filter(|index| !drawn.contains(index)).map(|i| (i, String::new())));
-    let mut by_index: HashMap<NsIndex, LsRow<'c>> = rows.drain(..).map(|row| (row.index, row)).collect();
-    order
-        .into_iter()
-        .filter_map(|(index, prefix)| {
-            rows.push(by_index.remove(&index)?);
-            Some(prefix)
-        })
-        .collect()
-}
-
-fn one_above(census: &Census, by: Tree, index: NsIndex) -> Option<NsIndex> {
-    let ns = census.namespace(index);
-    match by {
-        Tree::Owner => ns.owner,
-        Tree::Parent => ns.parent,
-        Tree::Process => {
-            let mut ppid = census.task(ns.first?).ppid?;
-            for _ in 0..census.tasks.len() {
-                let parent = census.tasks.iter().find(|task| task.tid == ppid)?;
-                match parent.member_of(ns.name.ns_type) {
-                    Some(other) if other != index => return Some(other),
-                    _ => ppid = parent.ppid?,
-                }
-            }
-            None
-        }
-    }
 }

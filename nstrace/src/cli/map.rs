@@ -33,6 +33,8 @@ enum What {
     /// Processes with their PID at each level; translate one with PID or PID@TARGET
     Pid(PidArgs),
     /// Network namespaces: links, addresses, routes, listening sockets, and what ties them together
+    ///
+    /// Ports that netfilter rules publish without any socket are named as far as an engine tells of them.
     Net(NetArgs),
     /// The mounts of every mount namespace, what they propagate, what a container sees of the host
     Mnt(Common),

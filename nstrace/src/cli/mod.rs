@@ -1,13 +1,17 @@
 //! The command line: one file per verb, one exit code per outcome.
 
+mod census_containers;
 mod census_source;
 mod chosen;
 mod doctor;
 pub mod exit;
+mod export;
 mod flags;
 mod ls;
 mod map;
+mod moment;
 pub mod output;
+mod query;
 mod record;
 mod recorder;
 mod replay;
@@ -50,6 +54,8 @@ enum Verb {
     Record(record::Args),
     Replay(replay::Args),
     Verify(verify::Args),
+    Query(query::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
 }
@@ -67,6 +73,8 @@ pub fn main() -> ExitCode {
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
             Verb::Verify(args) => verify::run(&args, &mut out),
+            Verb::Query(args) => query::run(&args, &mut out),
+            Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },

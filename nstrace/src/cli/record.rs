@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         say(&format!("not seen on this kernel: {}", super::one_line(&missing)));
     }
     let anchor = clock::Anchor::read();
-    let options = Options { keep: Keep::new(args.keep, args.max_size), sign };
+    let options = Options { keep: Keep::new(args.keep, args.max_size), sign, keyframe: None };
     let at = Span::moment(anchor.boot_ns, anchor.utc_ns);
     let writer = Writer::create(&args.output, &session(&live)?, at, options).map_err(anyhow::Error::from)?;
     let (mut source, mut world) = recorder(live, World::new(container::from_cgroup_path), writer);

@@ -7,7 +7,7 @@ use crate::{
     event::{Event, Stamped},
     model::{Change, World},
     ns::NsName,
-    recording::{WriteError, Writer},
+    recording::{WriteError, Writer, document::Keyframe},
     source::{
         Live, Source,
         fact::{Fact, Written},
@@ -123,8 +123,16 @@ impl Source for Recorder {
 
 impl Model for Recorded {
     fn apply(&mut self, event: &Stamped, changes: &mut Vec<Change>) {
-        self.desk.borrow_mut().record(event);
+        let mut desk = self.desk.borrow_mut();
+        desk.record(event);
         self.world.apply(event, changes);
+        if desk.failed.is_none()
+            && desk.writer.wants_keyframe()
+            && let Some(world) = self.world.checkpoint()
+        {
+            let latest = desk.latest;
+            desk.failed = desk.writer.keyframe(&Keyframe { latest, world }).err();
+        }
     }
 
     fn take_suspects(&mut self) -> Vec<NsName> {

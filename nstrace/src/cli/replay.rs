@@ -2,15 +2,22 @@
 
 use std::path::PathBuf;
 
+use jiff::tz::TimeZone;
+
 use super::{
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
+    moment::{self, Moment},
     output::Stdout,
     say,
     shutdown::Shutdown,
     stream::{End, Limits, run_stream},
 };
-use crate::{container, model::World, recording::Recording, source::Replay};
+use crate::{
+    container,
+    recording::Recording,
+    source::{Paced, Replay, Source},
+};
 
 /// Print what happened to namespaces while a recording was made
 ///
@@ -28,6 +35,18 @@ pub(super) struct Args {
     #[command(flatten)]
     chosen: Chosen,
 
+    /// Only from this time on: 2026-11-21T20:35:12Z, '2026-11-21 20:35', 20:35, +90s after the start, -5m before the end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Moment>,
+
+    /// Only up to this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Moment>,
+
+    /// As fast as it happened (1), twice as fast (2) ...; otherwise as fast as it goes
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    speed: Option<f64>,
+
     /// Stop after this many printed events; snapshot lines do not count
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -35,24 +54,40 @@ pub(super) struct Args {
 
 fn after_long_help() -> String {
     format!(
-        "{}\n\nExamples:\n  nstrace replay trouble.nst -t net,pid\n  nstrace replay trouble.nst -J | jq .",
-        chosen::names()
+        "{}\n\n{}\n\nExamples:\n  nstrace replay trouble.nst -t net,pid\n  nstrace replay trouble.nst -J | jq .",
+        chosen::names(),
+        moment::SYNTAX
     )
 }
 
+/// A positive number.
+fn factor(text: &str) -> Result<f64, &'static str> {
+    const REMEDY: &str = "write a factor like 1, 0.5 or 10";
+    text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0).ok_or(REMEDY)
+}
+
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let selection = args.chosen.selection()?;
+    let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
     let shutdown = Shutdown::default();
     shutdown
         .on_signals()
         .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
-    let mut source = Replay::new(recording);
-    let mut world = World::new(container::from_cgroup_path);
+    let zone = TimeZone::system();
+    let utc = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.utc_in(&recording, &zone)).transpose();
+    selection.since = utc(&args.since).map_err(anyhow::Error::from)?;
+    selection.until = utc(&args.until).map_err(anyhow::Error::from)?;
+    let (replay, mut world) =
+        Replay::start(recording, selection.since, container::from_cgroup_path).map_err(anyhow::Error::from)?;
+    let replay = replay.until(selection.until);
+    let mut source: Box<dyn Source> = match args.speed {
+        None => Box::new(replay),
+        Some(speed) => Box::new(Paced::new(replay, speed)),
+    };
     let limits = Limits { count: args.count, ..Limits::default() };
     let heading = !args.look.noheadings;
-    let result = run_stream(&mut source, &mut world, &selection, &view, heading, limits, &shutdown, out);
+    let result = run_stream(&mut *source, &mut world, &selection, &view, heading, limits, &shutdown, out);
     shutdown.finish();
     let summary = result?;
     if summary.end == End::Requested && !shutdown.hung_up() {

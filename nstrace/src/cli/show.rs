@@ -8,11 +8,13 @@ use super::{
     output::Stdout,
 };
 use crate::{
+    census::collect::{Depth, census},
     discover::{Holder, clock},
     engine::Engines,
     inspect::{
         Places,
         namespace::NamespaceReport,
+        nsproxy::Sharing,
         processes::ProcessTable,
         subject::{NotFound, Subject, resolve},
         target::Target,
@@ -52,8 +54,11 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     };
     let mut show = Show { target: shown(&args.target), kind: "task", task: None, container: None, namespace: None };
     let task = |pid| {
-        TaskReport::read(&places, &table, &engines, pid)
-            .with_context(|| format!("cannot read process {pid}: it may have ended; look again"))
+        let mut report = TaskReport::read(&places, &table, &engines, pid)
+            .with_context(|| format!("cannot read process {pid}: it may have ended; look again"))?;
+        let census = census(&places.proc, Depth::Members, false)?;
+        report.nsproxy = Sharing::of(&census, report.pid, report.tid);
+        anyhow::Ok(report)
     };
     match subject {
         Subject::Task(pid) => show.task = Some(task(pid)?),

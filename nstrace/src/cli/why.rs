@@ -1,5 +1,7 @@
 //! `nstrace why NS`: every reference that keeps a namespace.
 
+use std::collections::BTreeSet;
+
 use super::{
     census_source::{Names, missing_of, no_match},
     exit::{Failure, Outcome},
@@ -12,8 +14,12 @@ use crate::{
         target::Target,
     },
     discover::Proc,
+    inspect::net::reach::Reach,
     ns::NsType,
-    view::why::{self, Why},
+    view::{
+        why::{self, Ending, Why},
+        why_json,
+    },
 };
 
 /// Say why a namespace is still alive: everything that holds it, beside the kernel's reference count
@@ -34,7 +40,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let proc = Proc::default();
-    let census = census(&proc, Depth::Holders, true)?;
+    let mut census = census(&proc, Depth::Holders, true)?;
     let mut chosen: Vec<NsIndex> = args.namespace.find(&census).map_err(|error| anyhow::anyhow!("{error}"))?;
     chosen.retain(|&index| args.types.is_empty() || args.types.contains(&census.namespace(index).name.ns_type));
     if chosen.is_empty() {
@@ -47,11 +53,16 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             all.join(" ")
         )));
     }
+    let endings: Vec<Option<Ending>> = {
+        let reach = Reach::new(&proc, &census);
+        chosen.iter().map(|&index| Ending::of(&census, index, |net| reach.devices(net))).collect()
+    };
+    census.missing.extend(endings.iter().flatten().flat_map(|end| end.missing(&census)).collect::<BTreeSet<_>>());
     let mut names = Names::default();
-    for (n, &index) in chosen.iter().enumerate() {
-        let why = Why { census: &census, index };
+    for (n, (&index, end)) in chosen.iter().zip(&endings).enumerate() {
+        let why = Why { census: &census, index, end: end.as_ref() };
         if args.json {
-            out.text(&why::json(&why))?;
+            out.text(&why_json::document(&why))?;
         } else {
             let gap = if n == 0 { "" } else { "\n" };
             out.text(format!("{gap}{}", why::text(&why, &mut |task| names.command(task))).as_bytes())?;

@@ -105,14 +105,49 @@ impl Proc {
         Ok(scan)
     }
 
-    /// Where every mount of every mount namespace that has a member is.
-    pub fn mount_places(&self) -> Result<(Vec<MountPlace>, Missed), ReadError> {
-        let mut places = Vec::new();
-        let missed = self.mounts(|mnt_ns, mount, hidden| {
-            let path = String::from_utf8_lossy(&mount.point).into_owned();
-            places.push(MountPlace { id: mount.id, mnt_ns, path, hidden });
-        })?;
-        Ok((places, missed))
+    /// Where mounts of one mount namespace are, from the tables of these members of it (process, thread) until each of the
+    /// `wanted` ids was met. A member that is gone or may not be read is passed over.
+    ///
+    /// A process under chroot(2) sees only the mounts below its root, so its table is read last; of those with the same
+    /// root directory one is read.
+    pub fn mount_places_of(
+        &self,
+        mnt_ns: u32,
+        members: impl Iterator<Item = (u32, u32)>,
+        wanted: &HashSet<u64>,
+    ) -> Result<Vec<MountPlace>, ReadError> {
+        let root = self.open()?;
+        let mut found = Tables { mnt_ns, missing: wanted.clone(), seen: HashSet::new(), places: Vec::new() };
+        let mut confined: HashMap<Vec<u8>, (u32, u32)> = HashMap::new();
+        let mut has_whole = false;
+        let mut buffer = [0; libc::PATH_MAX as usize];
+        for (tgid, tid) in members {
+            if found.missing.is_empty() {
+                break;
+            }
+            let mut link = |name: &str| {
+                let name =
+                    CString::new(format!("{tgid}/task/{tid}/{name}")).map_err(|_| ReadError::Malformed("path"))?;
+                Ok::<_, ReadError>(read_link(root.as_fd(), &name, &mut buffer)?.to_vec())
+            };
+            let (Ok(ns), Ok(directory)) = (link("ns/mnt"), link("root")) else { continue };
+            if parse_ns_link(&ns) != Some((NsType::Mnt, mnt_ns)) {
+                continue;
+            }
+            if directory != b"/" {
+                confined.entry(directory).or_insert((tgid, tid));
+            } else if !has_whole {
+                has_whole = found.read(&root, tgid, tid).is_ok();
+            }
+        }
+        for (tgid, tid) in confined.into_values() {
+            if found.missing.is_empty() {
+                break;
+            }
+            // Gone since.
+            let _ = found.read(&root, tgid, tid);
+        }
+        Ok(found.places)
     }
 
     /// Calls `each` with the mount namespace and whether it is hidden, once per mount.
@@ -176,6 +211,34 @@ impl Proc {
         parse_ns_link(read_link(root.as_fd(), c"self/ns/net", &mut buffer).ok()?)?;
         let stat = rustix::fs::statx(root, c"self/ns/net", AtFlags::empty(), StatxFlags::INO).ok()?;
         Some((stat.stx_dev_major, stat.stx_dev_minor))
+    }
+}
+
+/// What the mount tables of the members of one mount namespace say.
+struct Tables {
+    mnt_ns: u32,
+    /// Ids that were asked for and not met yet.
+    missing: HashSet<u64>,
+    seen: HashSet<u64>,
+    places: Vec<MountPlace>,
+}
+
+impl Tables {
+    fn read(&mut self, root: &OwnedFd, tgid: u32, tid: u32) -> Result<(), ReadError> {
+        let name = CString::new(format!("{tgid}/task/{tid}/mountinfo")).map_err(|_| ReadError::Malformed("path"))?;
+        let mut text = Vec::new();
+        read_file(root, &name, &mut text)?;
+        let table: Vec<_> = mountinfo::mounts(&text).collect();
+        let hidden = mountinfo::hidden(&table);
+        for mount in &table {
+            if self.seen.insert(mount.id) {
+                self.missing.remove(&mount.id);
+                let path = String::from_utf8_lossy(&mount.point).into_owned();
+                let hidden = hidden.contains(&mount.id);
+                self.places.push(MountPlace { id: mount.id, mnt_ns: self.mnt_ns, path, hidden });
+            }
+        }
+        Ok(())
     }
 }
 

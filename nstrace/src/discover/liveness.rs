@@ -90,17 +90,23 @@ impl NsHandles {
     ///
     /// `Denied` when the namespace is not below the reader's own user namespace (`may_decode_fh`).
     pub fn liveness(&self, ns: NsName) -> Option<Result<Liveness, ReadError>> {
+        Some(match self.open(ns)? {
+            Ok(_) => Ok(Liveness::Alive),
+            Err(Errno::STALE) => Ok(Liveness::Gone),
+            Err(errno) => Err(errno.into()),
+        })
+    }
+
+    /// Opens `ns`, which lives on as long as that is open. None: it cannot be asked for without its 64-bit id. `ESTALE`: it
+    /// is gone.
+    pub fn open(&self, ns: NsName) -> Option<Result<OwnedFd, Errno>> {
         let mut content = [0; 16];
         content[..8].copy_from_slice(&ns.id?.to_ne_bytes());
         // The CLONE_NEW* bits lie below 2^31.
         content[8..12].copy_from_slice(&(ns.ns_type.clone_flag() as u32).to_ne_bytes());
         content[12..].copy_from_slice(&ns.inum.to_ne_bytes());
         let handle = FileHandle::new(FILEID_NSFS, &content)?;
-        Some(match raw::open_by_handle_at(self.root(), &handle, libc::O_RDONLY) {
-            Ok(_) => Ok(Liveness::Alive),
-            Err(Errno::STALE) => Ok(Liveness::Gone),
-            Err(errno) => Err(errno.into()),
-        })
+        Some(raw::open_by_handle_at(self.root(), &handle, libc::O_RDONLY))
     }
 
     fn root(&self) -> HandleRoot<'_> {

@@ -2,6 +2,7 @@
 //! one is waited for only so long.
 
 mod http;
+pub mod ports;
 mod sockets;
 mod state;
 
@@ -12,6 +13,8 @@ use std::{
 };
 
 use serde::Serialize;
+
+use ports::Port;
 
 use crate::{
     inspect::{
@@ -41,6 +44,8 @@ pub struct Named {
     pub state: Option<String>,
     /// What the engine calls its network mode.
     pub network: Option<String>,
+    /// Ports that the engine publishes on the host; empty also when no engine was there to tell.
+    pub ports: Vec<Port>,
 }
 
 impl fmt::Display for Named {
@@ -138,6 +143,9 @@ impl Engines {
             whole.pid = whole.pid.or(known.pid);
             whole.state = whole.state.or_else(|| known.state.clone());
             whole.network = whole.network.or_else(|| known.network.clone());
+            if whole.ports.is_empty() {
+                whole.ports.clone_from(&known.ports);
+            }
         }
         whole
     }

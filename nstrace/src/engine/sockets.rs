@@ -14,7 +14,10 @@ use rustix::{
 };
 use serde::Deserialize;
 
-use super::{Named, Scope, http};
+use super::{
+    Named, Scope, http,
+    ports::{self, DockerPort, PodmanPort},
+};
 
 /// One engine's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +128,7 @@ struct Docker {
     state: String,
     labels: Option<std::collections::BTreeMap<String, String>>,
     host_config: HostConfig,
+    ports: Option<Vec<DockerPort>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,6 +153,7 @@ impl From<Docker> for Named {
             pid: None,
             state: some(docker.state),
             network: some(docker.host_config.network_mode),
+            ports: ports::of_docker(docker.ports),
             id: docker.id,
         }
     }
@@ -164,6 +169,7 @@ struct Podman {
     pod_name: String,
     pid: u32,
     state: String,
+    ports: Option<Vec<PodmanPort>>,
 }
 
 impl From<Podman> for Named {
@@ -177,6 +183,7 @@ impl From<Podman> for Named {
             pid: (podman.pid != 0).then_some(podman.pid),
             state: some(podman.state),
             network: None,
+            ports: ports::of_podman(podman.ports),
             id: podman.id,
         }
     }
@@ -193,11 +200,12 @@ mod tests {
     #[test]
     fn answers_of_docker_and_podman() {
         let docker = br#"[{"Id":"ab12","Names":["/web/db","/web"],"Image":"nginx:1.27","State":"running",
-            "Labels":{"io.kubernetes.pod.name":"p"},"HostConfig":{"NetworkMode":"bridge"},"Ports":[]},{"Id":"x"}]"#;
+            "Labels":{"io.kubernetes.pod.name":"p"},"HostConfig":{"NetworkMode":"bridge"},"Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}]},{"Id":"x"}]"#;
         let list: Vec<Docker> = serde_json::from_slice(docker).expect("docker's form");
         let named = Named::from(list.into_iter().next().expect("one"));
         assert_eq!((named.name.as_deref(), named.image.as_deref()), (Some("web"), Some("nginx:1.27")));
         assert_eq!((named.pod.as_deref(), named.network.as_deref()), (Some("p"), Some("bridge")));
+        assert_eq!(named.ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["tcp 0.0.0.0:8080 -> 80"]);
         let podman =
             br#"[{"Id":"cd34","Names":["db"],"Image":"postgres","PodName":"back","Pid":77,"State":"running"}]"#;
         let list: Vec<Podman> = serde_json::from_slice(podman).expect("podman's form");

@@ -8,6 +8,7 @@ pub mod idmap;
 pub mod namespace;
 pub mod net;
 pub mod nsfs;
+pub mod nsproxy;
 pub mod privileges;
 pub mod processes;
 pub mod seen;

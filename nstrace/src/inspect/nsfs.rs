@@ -80,6 +80,10 @@ impl NsFile {
         &self.fd
     }
 
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     fn related(&self, request: libc::Ioctl) -> Result<Self, Errno> {
         let fd: RawFd = ask(&self.fd, request)?;
         // SAFETY: the kernel just made this descriptor and nobody else knows it.

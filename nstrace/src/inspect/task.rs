@@ -1,13 +1,16 @@
 //! Everything about one task.
 
+use std::borrow::Cow;
+
 use rustix::io::Errno;
 use serde::{Serialize, Serializer};
 
 use crate::{
     discover::cgroup::CgroupTree,
     engine::{Engines, Named},
+    model::Cause,
     ns::{NsName, NsType, Slot},
-    view::json::Safe,
+    view::{clone_flags, json::Safe, time},
 };
 
 use super::{
@@ -15,6 +18,7 @@ use super::{
     cgroup::{self, CgroupView},
     idmap::{Extent, IdMap},
     nsfs::NsFile,
+    nsproxy::Sharing,
     privileges::{self, Capabilities, Security},
     processes::{ProcessTable, containers_of},
     seen::Seen,
@@ -65,6 +69,38 @@ pub struct SlotView {
     pub shared_with: Option<usize>,
     /// The user namespace that owns it (of a user namespace: its parent).
     pub owner: Seen<NsRef>,
+    /// How the task came into it: known to a recording or a running watch only.
+    pub came_from: Option<CameFrom>,
+}
+
+/// The call that put a namespace into a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CameFrom {
+    pub cause: Cause,
+    /// Nanoseconds since the epoch.
+    pub utc_ns: i64,
+    /// Who called: process and name, which is hostile. None: the task itself.
+    pub by: Option<(u32, String)>,
+}
+
+impl Serialize for CameFrom {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct By<'a> {
+            pid: u32,
+            comm: &'a str,
+        }
+        #[derive(Serialize)]
+        struct Form<'a> {
+            via: &'static str,
+            flags: Vec<Cow<'static, str>>,
+            time: String,
+            by: Option<By<'a>>,
+        }
+        let by = self.by.as_ref().map(|(pid, comm)| By { pid: *pid, comm });
+        let flags = clone_flags::names(self.cause.via, self.cause.flags);
+        Form { via: self.cause.via.name(), flags, time: time::rfc3339(self.utc_ns), by }.serialize(serializer)
+    }
 }
 
 /// The PID in one pid namespace.
@@ -102,10 +138,11 @@ pub struct TaskReport {
     pub containers: Vec<Named>,
     pub pids: Vec<PidAt>,
     pub namespaces: Vec<SlotView>,
-    /// Processes (this one included) with the same namespaces in every slot of nsproxy: at most that many can share one
-    /// nsproxy, as far as their threads do not differ.
+    /// Processes (this one included) with the same namespaces in every slot of nsproxy.
     /// None: not all of its own can be seen.
     pub same_namespaces: Option<usize>,
+    /// Those that share the very nsproxy. None: the kernel's objects were not read.
+    pub nsproxy: Option<Sharing>,
     pub host: Side,
     pub inside: Side,
     pub uid: [u32; 4],
@@ -170,6 +207,7 @@ impl TaskReport {
             pids: pids(&status, &names, &tree),
             namespaces,
             same_namespaces: same_namespaces(&names, table),
+            nsproxy: None,
             uid_map: map("uid_map", &host_users, "etc/passwd"),
             gid_map: map("gid_map", &host_groups, "etc/group"),
             user: host_users.of(status.uid[1]).map(str::to_owned),
@@ -259,6 +297,7 @@ fn slot_view(
         relation,
         shared_with: known.map(|ns| table.members(ns).filter(|other| other.status.pid != status.tgid).count()),
         owner,
+        came_from: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context, bail};
 use nstrace_common::{
-    census::{File, Head, LOOSE_MOUNT, Mount, Namespace, Task, WALKS, Walk, kind, queue_of},
+    census::{CensusLayout, File, Head, LOOSE_MOUNT, Mount, Namespace, Task, WALKS, Walk, kind, queue_of},
     layout::{ABSENT, Config, Layout},
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -31,7 +31,10 @@ pub struct CensusIterators {
     /// As [`TARGETS`]: type numbers in the kernel's BTF; None where this kernel has no such iterator.
     targets: [Option<u32>; TARGETS.len()],
     layout: Layout,
+    census: CensusLayout,
     has_all_lists: bool,
+    /// `Config::direct`: on until the verifier refuses it, which 5.10's does.
+    is_direct: bool,
 }
 
 /// Address of a `struct mnt_namespace`, or a marked one of a mount in none.
@@ -101,14 +104,11 @@ impl CensusIterators {
         let btf = &Btf::of_running_kernel()?;
         let layout = layout::resolve(btf).layout;
         let census = census_layout::resolve(btf);
-        let config = Config { self_tgid: std::process::id(), ..Config::DEFAULT };
         super::tracer::raise_memlock();
-        let globals = [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
-        let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
-        let object = IteratorObject::open(object, globals, &[("SEEN", seen_entries())])?;
+        let object = prepare(object, &layout, &census, true)?;
         let targets = btf.functions_named(&TARGETS.map(|target| format!("bpf_iter_{target}")));
         let has_all_lists = census.ns_common_list != ABSENT;
-        Ok(Self { object, targets, layout, has_all_lists })
+        Ok(Self { object, targets, layout, census, has_all_lists, is_direct: true })
     }
 
     /// Every thread, each namespace it refers to before it.
@@ -176,6 +176,8 @@ impl CensusIterators {
 
     /// Runs a walk to its end.
     fn walk(&mut self, program: &str, trees: &[u64]) -> anyhow::Result<(Vec<u8>, u32)> {
+        // Before the maps are filled: another object has other maps.
+        self.load(program, "task")?;
         let mut bytes = Vec::new();
         let mut torn = 0;
         for some in trees.chunks(WALKS) {
@@ -204,10 +206,30 @@ impl CensusIterators {
     }
 
     fn read(&mut self, program: &str, target: &str) -> anyhow::Result<Vec<u8>> {
+        self.load(program, target)?;
+        self.object.read(program)
+    }
+
+    fn load(&mut self, program: &str, target: &str) -> anyhow::Result<()> {
         let at = TARGETS.iter().position(|known| *known == target);
         let id = at.and_then(|at| self.targets[at]);
-        self.object.read(program, id.with_context(|| format!("this kernel has no iterator over {target}"))?)
+        let id = id.with_context(|| format!("this kernel has no iterator over {target}"))?;
+        if self.is_direct && self.object.load(program, id).is_err() {
+            // What is described already is described again, no more.
+            let object = object::census().context("the object is part of this binary")?;
+            self.object = prepare(object, &self.layout, &self.census, false)?;
+            self.is_direct = false;
+        }
+        self.object.load(program, id)
     }
+}
+
+/// The object with its maps, for this kernel.
+fn prepare(object: &[u8], layout: &Layout, census: &CensusLayout, direct: bool) -> anyhow::Result<IteratorObject> {
+    let config = Config { self_tgid: std::process::id(), direct: u32::from(direct), ..Config::DEFAULT };
+    let globals = [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
+    let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
+    IteratorObject::open(object, globals, &[("SEEN", seen_entries())])
 }
 
 /// Room for the namespaces of so many threads as there are now (proc_loadavg(5), fourth field).

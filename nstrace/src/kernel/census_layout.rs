@@ -20,6 +20,14 @@ const COUNTS: [(usize, &str, &str); TYPES] = [
     (TIME, "time_namespace", "kref"),
 ];
 
+/// `IPC_SHM_IDS` (ipc/util.h).
+const SHM_IDS: u32 = 2;
+
+fn shm_in_use(btf: &Btf) -> Option<u32> {
+    let shm = btf.size_of("ipc_ids")?.checked_mul(SHM_IDS)?;
+    btf.offset_of("ipc_namespace", "ids")?.checked_add(shm)?.checked_add(btf.offset_of("ipc_ids", "in_use")?)
+}
+
 /// Looks every member up.
 pub fn resolve(btf: &Btf) -> CensusLayout {
     let at = |structure, path| btf.offset_of(structure, path).unwrap_or(ABSENT);
@@ -130,5 +138,6 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         task_mm: at("task_struct", "mm"),
         shm_file_data_id: at("shm_file_data", "id"),
         shm_file_data_ns: at("shm_file_data", "ns"),
+        ipc_namespace_shm_in_use: shm_in_use(btf).unwrap_or(ABSENT),
     }
 }

@@ -176,6 +176,6 @@ pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
         // The helper came with 5.15; its BTF id list function did too.
         pt_regs_helper: u32::from(btf.has_function("bpf_task_pt_regs")),
         initial,
-        reserved: 0,
+        direct: 0,
     }
 }

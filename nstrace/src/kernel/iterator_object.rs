@@ -30,7 +30,7 @@ impl IteratorObject {
         let mut object = Object::parse(bytes).context("cannot read the eBPF object")?;
         object.patch_map_data(globals).context("cannot fill in the eBPF object")?;
         // What 5.10 knows: functions, global ones, sections. Newer kinds of types are replaced, as nothing here needs them.
-        let features = BtfFeatures::new(true, true, true, true, false, false, false, false);
+        let features = BtfFeatures::new(true, true, true, false, false, false, false, false);
         let btf = object.fixup_and_sanitize_btf(&features).context("cannot prepare the eBPF object's BTF")?;
         let btf = match btf.map(|btf| btf.to_bytes()) {
             Some(bytes) => Some(bpf_calls::load_btf(&bytes).context("cannot load the eBPF object's BTF")?),
@@ -68,13 +68,18 @@ impl IteratorObject {
         bpf_calls::look_up(map_fd.as_fd(), key, value).with_context(|| format!("cannot read the map {map}"))
     }
 
-    /// All that an iterator has to say. `target` is the type number of `bpf_iter_TARGET` in the kernel's BTF.
-    pub fn read(&mut self, name: &str, target: u32) -> anyhow::Result<Vec<u8>> {
+    /// Loads an iterator, once. `target` is the type number of `bpf_iter_TARGET` in the kernel's BTF.
+    pub fn load(&mut self, name: &str, target: u32) -> anyhow::Result<()> {
         if !self.programs.contains_key(name) {
-            let program = self.load(name, target)?;
+            let program = self.verified(name, target)?;
             self.programs.insert(name.to_owned(), program);
         }
-        let program = self.programs.get(name).with_context(|| format!("the object has no program {name}"))?;
+        Ok(())
+    }
+
+    /// All that a loaded iterator has to say.
+    pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+        let program = self.programs.get(name).with_context(|| format!("{name} is not loaded"))?;
         let output = bpf_calls::open_iterator(program.as_fd()).with_context(|| format!("cannot start {name}"))?;
         // The kernel hands out at most its own 32 KiB a call.
         let mut bytes = Vec::with_capacity(1 << 16);
@@ -90,7 +95,7 @@ impl IteratorObject {
         }
     }
 
-    fn load(&self, name: &str, target: u32) -> anyhow::Result<OwnedFd> {
+    fn verified(&self, name: &str, target: u32) -> anyhow::Result<OwnedFd> {
         let program = self.object.programs.get(name).with_context(|| format!("the object has no program {name}"))?;
         let function = self.object.functions.get(&program.function_key());
         let function = function.with_context(|| format!("the object's program {name} has no code"))?;

@@ -17,8 +17,8 @@ const INSTALLS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     /// The namespace that a running setns(2) was refused.
-    refused: FixedMap<u32, (TaskKey, NsName, u64)>,
-    reported: VecDeque<(TaskKey, u64)>,
+    pub(super) refused: FixedMap<u32, (TaskKey, NsName, u64)>,
+    pub(super) reported: VecDeque<(TaskKey, u64)>,
 }
 
 impl Attempts {

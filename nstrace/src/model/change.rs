@@ -81,6 +81,12 @@ pub struct Change {
     pub container: Option<std::sync::Arc<Container>>,
 }
 
+impl Container {
+    /// Every runtime that is told apart.
+    pub const RUNTIMES: [&'static str; 9] =
+        ["docker", "podman", "containerd", "cri-o", "runc", "crun", "nspawn", "lxc", "unknown"];
+}
+
 impl What {
     /// The `event` word of output lines.
     pub const fn event(&self) -> &'static str {

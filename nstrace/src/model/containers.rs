@@ -11,10 +11,10 @@ const SWEEP: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Containers {
     from_cgroup_path: fn(&str) -> Option<Container>,
-    by_cgroup: FixedMap<u64, Arc<Container>>,
+    pub(super) by_cgroup: FixedMap<u64, Arc<Container>>,
     /// Where only cgroup v1 tells.
-    by_task: FixedMap<u32, (TaskKey, Arc<Container>)>,
-    sweep_at: usize,
+    pub(super) by_task: FixedMap<u32, (TaskKey, Arc<Container>)>,
+    pub(super) sweep_at: usize,
 }
 
 impl Containers {

@@ -21,8 +21,8 @@ impl From<&Call> for Cause {
 #[derive(Debug)]
 pub(super) struct Log {
     /// CLOCK_BOOTTIME and UTC of one moment.
-    anchor: Option<(u64, i64)>,
-    last_seq: u64,
+    pub(super) anchor: Option<(u64, i64)>,
+    pub(super) last_seq: u64,
     pub containers: Containers,
     /// While the first snapshot is put together nothing is reported.
     pub silent: bool,

@@ -164,7 +164,7 @@ impl World {
     }
 
     /// One task more has the set of these namespaces.
-    fn add_set(&mut self, slots: Slots) -> SetId {
+    pub(super) fn add_set(&mut self, slots: Slots) -> SetId {
         let namespaces = &self.namespaces;
         let (set, new) = self.sets.add(slots, |ns| namespaces.get(ns).name);
         if new {

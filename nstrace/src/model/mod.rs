@@ -2,6 +2,7 @@
 
 mod attempts;
 mod change;
+mod checkpoint;
 mod containers;
 mod ends;
 mod lifetimes;
@@ -16,7 +17,10 @@ mod snapshot;
 mod tasks;
 
 pub use change::{Cause, Change, Container, NsSeen, What};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use namespaces::{Creation, Namespace};
+
+use serde::{Deserialize, Serialize};
 
 use self::{
     attempts::Attempts,
@@ -35,7 +39,7 @@ use crate::{
 };
 
 /// A namespace of this stream: never reused, unlike its inode number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NsKey(pub u64);
 
 /// Hashes alike in every run: a replay is the same work as the watch it repeats.

@@ -1,5 +1,7 @@
 //! The namespaces that live, one entry per generation of an inode number.
 
+use serde::{Deserialize, Serialize};
+
 use super::{FixedMap, NsKey, NsSeen, sets::NsIndex, tasks::CompactTask};
 use crate::{
     event::{NsFacts, PinHolder, TaskInfo, Via},
@@ -7,7 +9,7 @@ use crate::{
 };
 
 /// How a namespace came to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Creation {
     /// CLOCK_BOOTTIME of the record that published it.
     pub boot_ns: u64,
@@ -29,7 +31,7 @@ impl Creation {
 }
 
 /// A reference to a namespace that was let go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Release {
     pub boot_ns: u64,
     pub task: Option<CompactTask>,
@@ -126,9 +128,9 @@ pub(super) enum Lookup {
 
 /// Facts about namespaces that no record has shown in use yet.
 #[derive(Debug)]
-struct Tentative {
-    facts: NsFacts,
-    boot_ns: u64,
+pub(super) struct Tentative {
+    pub facts: NsFacts,
+    pub boot_ns: u64,
 }
 
 /// How many tentative facts are kept. Calls that fail half-way leave theirs until the number is freed.
@@ -140,11 +142,11 @@ pub(super) struct Namespaces {
     free: Vec<NsIndex>,
     by_inum: FixedMap<u32, NsIndex>,
     by_key: FixedMap<NsKey, NsIndex>,
-    tentative: FixedMap<u32, Tentative>,
-    last_key: u64,
+    pub(super) tentative: FixedMap<u32, Tentative>,
+    pub(super) last_key: u64,
     ended: u64,
     /// Numbers freed lately and when: older records that name them must not bring them back. By the low bits.
-    freed: Vec<(u32, u64)>,
+    pub(super) freed: Vec<(u32, u64)>,
 }
 
 /// How many freed numbers are remembered.
@@ -228,6 +230,14 @@ impl Namespaces {
         self.by_inum.insert(name.inum, index);
         self.by_key.insert(key, index);
         index
+    }
+
+    /// Puts one back as it was; false when its key or its number is taken.
+    pub fn put_back(&mut self, ns: Namespace) -> bool {
+        let Ok(index) = NsIndex::try_from(self.all.len()) else { return false };
+        let fresh = self.by_key.insert(ns.key, index).is_none() && self.by_inum.insert(ns.name.inum, index).is_none();
+        self.all.push(ns);
+        fresh
     }
 
     /// Forgets a namespace that no set names.

@@ -2,6 +2,7 @@
 //!
 //! Tasks that live in the initial namespaces only are not kept: the kernel side does not report their end.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{
@@ -11,7 +12,8 @@ use super::{
 use crate::event::{Comm, Pids, TaskInfo, TaskKey};
 
 /// A [`TaskInfo`] in half the bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(into = "TaskInfo", from = "TaskInfo")]
 pub(super) struct CompactTask {
     start_boottime: u64,
     cgroup: u64,
@@ -40,6 +42,18 @@ impl From<&TaskInfo> for CompactTask {
             euid,
             flags,
         }
+    }
+}
+
+impl From<TaskInfo> for CompactTask {
+    fn from(task: TaskInfo) -> Self {
+        (&task).into()
+    }
+}
+
+impl From<CompactTask> for TaskInfo {
+    fn from(task: CompactTask) -> Self {
+        task.info()
     }
 }
 
@@ -88,9 +102,9 @@ pub(super) struct KnownTask {
 }
 
 /// What is known of a task that is not kept (any more).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Departed {
-    key: TaskKey,
+    pub key: TaskKey,
     pub boot_ns: u64,
     /// It is dead; otherwise it lives in the initial namespaces only.
     pub exited: bool,
@@ -232,6 +246,11 @@ impl Tasks {
 
     pub fn departed(&self, key: TaskKey) -> Option<Departed> {
         self.departed[key.tid as usize % DEPARTED].filter(|d| d.key.same_task(key))
+    }
+
+    /// All that are remembered.
+    pub fn all_departed(&self) -> impl Iterator<Item = &Departed> {
+        self.departed.iter().flatten()
     }
 
     pub fn shrink(&mut self) {

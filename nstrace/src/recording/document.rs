@@ -50,6 +50,15 @@ pub struct Cut {
     pub why: String,
 }
 
+/// Where a reader can start: a conclusion, no evidence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Keyframe<W> {
+    /// [`crate::source::fact::Facts::latest`] after the facts before it.
+    pub latest: u64,
+    /// What the model knew then: a [`crate::model::Checkpoint`].
+    pub world: W,
+}
+
 /// A signature over everything before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {

@@ -1,6 +1,6 @@
 //! Retention: how old and how large a recording may get. Old entries go up to a keyframe, and a cut says so.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::OptionalExtension as _;
 
@@ -21,8 +21,8 @@ pub struct Keep {
     pub age: Option<Duration>,
     /// Bytes that the entries may have in the file.
     pub size: Option<u64>,
-    /// Of the last keyframe, by the recorder's clock.
-    keyframe: Option<Instant>,
+    /// Of the last keyframe, CLOCK_BOOTTIME.
+    keyframe: Option<i64>,
     /// Bytes written since then.
     since: u64,
 }
@@ -33,13 +33,14 @@ impl Keep {
     }
 
     /// Enough has come since the last keyframe to be a part of its own.
-    pub(super) fn wants_keyframe(&self) -> bool {
-        let old = |age: Duration| self.keyframe.is_some_and(|last| last.elapsed() > age / PARTS);
+    pub(super) fn wants_keyframe(&self, now: i64) -> bool {
+        let since = self.keyframe.and_then(|last| u64::try_from(now.saturating_sub(last)).ok());
+        let old = |age: Duration| since.is_some_and(|since| Duration::from_nanos(since) > age / PARTS);
         self.age.is_some_and(old) || self.size.is_some_and(|size| self.since > size / u64::from(PARTS))
     }
 
     pub(super) fn wrote(&mut self, entry: &Entry) {
-        let now = Instant::now();
+        let now = entry.span.boot.1;
         if entry.kind == Kind::Keyframe {
             (self.keyframe, self.since) = (Some(now), 0);
         } else {

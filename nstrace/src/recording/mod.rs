@@ -18,5 +18,6 @@ pub mod verify;
 mod write;
 
 pub use keep::Keep;
+pub(crate) use read::uri;
 pub use read::{ReadError, Recording};
 pub use write::{Options, WriteError, Writer};

@@ -162,7 +162,11 @@ impl Recording {
         };
         let later = id("SELECT min(id) FROM entry WHERE kind = 'facts' AND utc_last >= ?1", utc_ns)?;
         let later = later.unwrap_or(i64::MAX);
-        Ok(id("SELECT max(id) FROM entry WHERE kind = 'keyframe' AND id <= ?1", later)?.unwrap_or(1))
+        let before = id("SELECT max(id) FROM entry WHERE kind = 'keyframe' AND id < ?1", later)?;
+        match before {
+            Some(keyframe) => Ok(keyframe),
+            None => Ok(id("SELECT min(id) FROM entry WHERE id > ?1", 0)?.unwrap_or(1)),
+        }
     }
 
     /// The first time (UTC, nanoseconds) of the facts and the last one.
@@ -176,6 +180,26 @@ impl Recording {
             })
         };
         read().map_err(|error| self.failure(error))
+    }
+
+    /// The UTC time (nanoseconds) of a CLOCK_BOOTTIME, by the clock reading that was in force; 0 where nothing was recorded.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn utc_at(&self, boot_ns: i64) -> Result<i64, ReadError> {
+        const SELECT: &str = "SELECT boot_first, utc_first FROM entry WHERE kind = 'facts' AND boot_first";
+        let row = |condition: &str| -> Result<Option<(i64, i64)>, ReadError> {
+            let read = || {
+                let mut statement = self.database.prepare(&format!("{SELECT} {condition} LIMIT 1"))?;
+                statement.query_row([boot_ns], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            };
+            read().map_err(|error| self.failure(error))
+        };
+        let (boot, utc) = match row("<= ?1 ORDER BY id DESC")? {
+            None => row("> ?1 ORDER BY id")?.unwrap_or((boot_ns, 0)),
+            Some(before) => before,
+        };
+        Ok(utc.saturating_add(boot_ns.saturating_sub(boot)))
     }
 
     /// An error about one entry.
@@ -237,7 +261,7 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     std::fs::File::open(path).map_err(|error| ReadError::Open { path: shown(), error })?;
     let failure = |error| ReadError::Database { path: shown(), error };
     let database = match connect(path, false) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
+        Err(error) if wants_to_write(&error) => {
             // Readers of a write-ahead log want to write beside the file; without a log the file alone is enough.
             let mut log = path.as_os_str().to_owned();
             log.push("-wal");
@@ -273,9 +297,30 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     Ok(database)
 }
 
+/// Readers of a write-ahead log make an index of it beside the file.
+fn wants_to_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
 fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     use rusqlite::config::DbConfig;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let database = Connection::open_with_flags(uri(path, immutable), flags)?;
+    // A copy that was cut off is read up to there; without this (or with SQLITE_DBCONFIG_DEFENSIVE) SQLite would refuse
+    // all of it. Nothing can be written anyway.
+    database.pragma_update(None, "writable_schema", true)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_DATA)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    database.pragma_update(None, "cell_size_check", true)?;
+    database.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Only now the file is read.
+    database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
+    Ok(database)
+}
+
+/// SQLite's name of a file, for reading; `immutable`: nobody writes to it.
+pub(crate) fn uri(path: &Path, immutable: bool) -> String {
     let mut uri = "file:".to_owned();
     for &byte in std::os::unix::ffi::OsStrExt::as_bytes(std::path::absolute(path).unwrap_or_default().as_os_str()) {
         if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
@@ -284,18 +329,6 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
             uri.push_str(&format!("%{byte:02x}"));
         }
     }
-    if immutable {
-        uri.push_str("?immutable=1");
-    }
-    let database = Connection::open_with_flags(uri, flags)?;
-    // A copy that was cut off is read up to there; without this SQLite would refuse all of it.
-    database.pragma_update(None, "writable_schema", true)?;
-    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_DATA)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    database.pragma_update(None, "cell_size_check", true)?;
-    database.busy_timeout(std::time::Duration::from_secs(5))?;
-    // Only now the file is read.
-    database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?;
-    Ok(database)
+    uri.push_str(if immutable { "?immutable=1" } else { "?mode=ro" });
+    uri
 }

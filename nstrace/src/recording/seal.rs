@@ -3,6 +3,7 @@
 
 use std::{io::Cursor, path::Path};
 
+use ct_codecs::{Base64, Decoder as _};
 use minisign::{PublicKeyBox, SecretKeyBox, SignatureBox};
 
 use super::{
@@ -45,14 +46,19 @@ impl SecretKey {
         let bad =
             |error: minisign::PError| KeyError::Secret { path: path.display().to_string(), error: error.to_string() };
         let parse = || SecretKeyBox::from_string(text.trim());
-        let key = match parse().map_err(bad)?.into_unencrypted_secret_key() {
-            Ok(key) => key,
-            Err(_) => {
+        // The stock tool leaves the checksum of a key without password empty, which the box would refuse.
+        let bytes = text.lines().nth(1).and_then(|line| Base64::decode_to_vec(line.trim(), None).ok());
+        let plain =
+            bytes.and_then(|bytes| minisign::SecretKey::from_bytes(&bytes).ok()).filter(|key| !key.is_encrypted());
+        let key = match plain {
+            Some(key) => key,
+            None => {
+                let encrypted = parse().map_err(bad)?;
                 // minisign's own prompt would write to stdout, where event lines go.
                 let password = rpassword::prompt_password(format!("Password of {}: ", path.display()));
                 let password =
                     password.map_err(|error| KeyError::Password { path: path.display().to_string(), error })?;
-                parse().map_err(bad)?.into_secret_key(Some(password)).map_err(bad)?
+                encrypted.into_secret_key(Some(password)).map_err(bad)?
             }
         };
         Ok(Self(key))

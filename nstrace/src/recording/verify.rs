@@ -61,6 +61,8 @@ pub enum Fault {
     /// It is shorter than it says: a copy that was not finished, not the work of somebody who knew what he did.
     #[error("torn: the file is cut off at {length} of {expected} bytes; whole up to entry {last} ({facts} facts)")]
     Torn { length: u64, expected: u64, last: i64, facts: u64 },
+    #[error("not sealed: no entry has a seal of key {key}")]
+    Unsealed { key: String },
     #[error("changed: entry {id}{}: {what}", facts(*.first_fact))]
     Entry { id: i64, first_fact: Option<u64>, what: String },
     #[error("damaged: whole up to entry {last} ({facts} facts), and then: {error}")]
@@ -84,11 +86,7 @@ impl From<ReadError> for Fault {
 pub fn verify(path: &Path, key: Option<&PublicKey>) -> Result<Whole, Fault> {
     let recording = Recording::open(path).map_err(|error| torn(path, 0, 0).unwrap_or(Fault::File(error)))?;
     let mut check = Check::new(&recording, key);
-    let read = recording.last_cut().map_err(Fault::from).and_then(|cut| {
-        check.cut = cut;
-        recording.each(|entry, hash| check.entry(&entry, hash))
-    });
-    match read {
+    match recording.each(|entry, hash| check.entry(&entry, hash)) {
         Ok(()) => check.finish(),
         Err(Fault::File(error)) => {
             let (last, facts) = (check.last, check.facts);
@@ -99,7 +97,7 @@ pub fn verify(path: &Path, key: Option<&PublicKey>) -> Result<Whole, Fault> {
 }
 
 struct Check<'a> {
-    session: Session,
+    recording: &'a Recording,
     key: Option<&'a PublicKey>,
     cut: Option<Cut>,
     /// Id and hash of the last entry.
@@ -118,9 +116,9 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(recording: &Recording, key: Option<&'a PublicKey>) -> Self {
+    fn new(recording: &'a Recording, key: Option<&'a PublicKey>) -> Self {
         Self {
-            session: recording.session().clone(),
+            recording,
             key,
             cut: None,
             last: 0,
@@ -159,7 +157,11 @@ impl<'a> Check<'a> {
                 let end = serde_json::from_slice(&raw);
                 self.end = Some(end.map_err(|error| self.fault(entry.id, &error.to_string()))?);
             }
-            Kind::Session | Kind::Keyframe | Kind::Container | Kind::Cut => {}
+            Kind::Cut => {
+                let cut = serde_json::from_slice(&raw);
+                self.cut = Some(cut.map_err(|error| self.fault(entry.id, &error.to_string()))?);
+            }
+            Kind::Session | Kind::Keyframe | Kind::Container => {}
         }
         self.next_fact = entry.first_fact.checked_add(entry.facts);
         (self.last, self.hash, self.entries) = (entry.id, hash, self.entries + 1);
@@ -169,8 +171,8 @@ impl<'a> Check<'a> {
     /// Entries are missing before this one: a cut may have taken them.
     fn gap(&mut self, entry: &Entry) -> Result<(), Fault> {
         let missing = self.last + 1;
-        if let Some(cut) = &self.cut
-            && self.last == 1
+        if self.last == 1
+            && let Some(cut) = self.recording.last_cut()?
             && cut.before == entry.id
             && entry.kind == Kind::Keyframe
             && let Some(hash) = chain::from_hex(&cut.hash)
@@ -228,10 +230,10 @@ impl<'a> Check<'a> {
         if let Some(key) = self.key
             && self.seals.is_empty()
         {
-            return Err(self.fault(self.last, &format!("nothing up to it was sealed with key {}", key.id())));
+            return Err(Fault::Unsealed { key: key.id() });
         }
         Ok(Whole {
-            session: self.session,
+            session: self.recording.session().clone(),
             entries: self.entries,
             facts: self.facts,
             span: self.span,

@@ -39,6 +39,8 @@ pub struct Options {
     pub keep: Keep,
     /// Seals the recording with this key now and then, and at its end.
     pub sign: Option<SecretKey>,
+    /// Facts between two keyframes; None: as many as a reader applies in less than a second.
+    pub keyframe: Option<u64>,
 }
 
 /// Why nothing can be recorded (any more). What was recorded before stays readable.
@@ -72,6 +74,7 @@ pub struct Writer {
     pub(super) path: PathBuf,
     pub(super) keep: Keep,
     sign: Option<SecretKey>,
+    keyframe: u64,
     session: Session,
     /// Entries up to this one are sealed.
     sealed: (i64, Instant),
@@ -132,6 +135,7 @@ impl Writer {
             path: path.to_owned(),
             keep: options.keep,
             sign: options.sign,
+            keyframe: options.keyframe.unwrap_or(KEYFRAME_FACTS),
             session: session.clone(),
             sealed: (0, Instant::now()),
             last: chain::START,
@@ -217,7 +221,7 @@ impl Writer {
 
     /// Whether it is time for a [`Writer::keyframe`].
     pub fn wants_keyframe(&self) -> bool {
-        self.since_keyframe >= KEYFRAME_FACTS || (self.since_keyframe > 0 && self.keep.wants_keyframe())
+        self.since_keyframe >= self.keyframe || (self.since_keyframe > 0 && self.keep.wants_keyframe(self.now_boot()))
     }
 
     /// Keeps the state after the facts so far, and drops what is too old or too much before it.

@@ -6,12 +6,14 @@ mod live;
 mod losses;
 pub mod numbers;
 mod order;
+mod paced;
 mod places;
 mod replay;
 
 use std::time::Duration;
 
 pub use live::{Live, doctor};
+pub use paced::Paced;
 pub use replay::Replay;
 
 use crate::{event::Stamped, ns::NsName};

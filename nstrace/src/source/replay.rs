@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::{Source, fact::Facts};
 use crate::{
     event::Stamped,
+    model::{Checkpoint, Container, World},
     ns::NsName,
     recording::{
-        Recording, block,
+        ReadError, Recording, block,
         chain::{self, Hash},
+        document::Keyframe,
         entry::Kind,
     },
 };
@@ -18,19 +20,53 @@ use crate::{
 pub struct Replay {
     recording: Recording,
     facts: Facts,
-    /// Id and hash of the last entry read; the hash of what went before the first is not known.
-    at: (i64, Option<Hash>),
+    /// Id and hash of the last entry read.
+    at: (i64, Hash),
+    until: Option<i64>,
 }
 
+/// Longer than any census takes, nanoseconds.
+const CENSUS: i64 = 60_000_000_000;
+
 impl Replay {
-    /// From the first fact on.
-    pub fn new(recording: Recording) -> Self {
-        Self { recording, facts: Facts::default(), at: (0, None) }
+    /// From the first fact that is left, with the model to apply the events to. `since`: not earlier than needed to miss
+    /// nothing from that UTC time (nanoseconds) on.
+    ///
+    /// # Errors
+    /// When the recording is damaged where it begins.
+    pub fn start(
+        recording: Recording,
+        since: Option<i64>,
+        container_of: fn(&str) -> Option<Container>,
+    ) -> Result<(Self, World), ReadError> {
+        let start = recording.start_for(since.unwrap_or(i64::MIN))?;
+        let Some((entry, hash)) = recording.entry(start)?.filter(|(entry, _)| entry.kind == Kind::Keyframe) else {
+            return Ok((
+                Self { recording, facts: Facts::default(), at: (0, chain::START), until: None },
+                World::new(container_of),
+            ));
+        };
+        let damaged = |what: String| recording.damaged(entry.id, what);
+        let before = match recording.entry(entry.id - 1)? {
+            Some((_, hash)) => Some(hash),
+            // The oldest one that is left: the cut knows.
+            None => {
+                recording.last_cut()?.filter(|cut| cut.before == entry.id).and_then(|cut| chain::from_hex(&cut.hash))
+            }
+        };
+        if before.is_none_or(|before| chain::hash(&before, &entry) != hash) {
+            return Err(damaged("it was changed, or what comes before it is gone".to_owned()));
+        }
+        let raw = recording.raw(&entry)?;
+        let keyframe: Keyframe<Checkpoint> =
+            serde_json::from_slice(&raw).map_err(|error| damaged(error.to_string()))?;
+        let world = World::restore(keyframe.world, container_of).map_err(|error| damaged(error.to_string()))?;
+        Ok((Self { recording, facts: Facts::after(keyframe.latest), at: (start, hash), until: None }, world))
     }
 
-    /// From the facts after entry `id` on, whose hash is `hash`; the record before them was of the time `latest`.
-    pub fn after(recording: Recording, id: i64, hash: Hash, latest: u64) -> Self {
-        Self { recording, facts: Facts::after(latest), at: (id, Some(hash)) }
+    /// Ends after this UTC time (nanoseconds) instead of with the recording.
+    pub fn until(self, utc_ns: Option<i64>) -> Self {
+        Self { until: utc_ns, ..self }
     }
 
     pub fn recording(&self) -> &Recording {
@@ -43,17 +79,19 @@ impl Source for Replay {
         loop {
             let (last, before) = self.at;
             let Some((entry, hash)) = self.recording.entry_after(last)? else { return Ok(None) };
-            // After a cut the chain starts anew behind the session; verify looks for the cut.
-            let expected = before.filter(|_| last != 1 || entry.id == 2).or((last == 0).then_some(chain::START));
-            if last > 1 && entry.id != last + 1 {
+            if entry.id != last + 1 {
                 return Err(self.recording.damaged(last + 1, "it is gone".to_owned()).into());
             }
-            if expected.is_some_and(|before| chain::hash(&before, &entry) != hash) {
+            if chain::hash(&before, &entry) != hash {
                 return Err(self.recording.damaged(entry.id, "it was changed".to_owned()).into());
             }
-            self.at = (entry.id, Some(hash));
+            self.at = (entry.id, hash);
             if entry.kind != Kind::Facts {
                 continue;
+            }
+            // What is told later may have happened earlier, while a census was taken.
+            if self.until.is_some_and(|until| entry.span.utc.0 > until.saturating_add(CENSUS)) {
+                return Ok(None);
             }
             let raw = self.recording.raw(&entry)?;
             let mut events = Vec::with_capacity(block::MAX_FACTS);

@@ -156,7 +156,7 @@ impl Column {
 }
 
 /// `net:[4026532177]`, `net:[4026531840]=init`, or the type alone of an attempt that named no namespace.
-fn ns(what: &What) -> Option<String> {
+pub(super) fn ns(what: &What) -> Option<String> {
     match what.ns() {
         Some(NsSeen { name, initial: true, .. }) => Some(format!("{name}=init")),
         Some(NsSeen { name, .. }) => Some(name.to_string()),
@@ -165,7 +165,7 @@ fn ns(what: &What) -> Option<String> {
 }
 
 /// `unshare(CLONE_NEWNET)`, `setns(CLONE_NEWPID) = EPERM`, `exit`.
-fn cause(change: &Change) -> Option<String> {
+pub(super) fn cause(change: &Change) -> Option<String> {
     let cause = change.cause?;
     let mut text = cause.via.name().to_owned();
     let flags = clone_flags::namespace_names(cause.via, cause.flags);

@@ -18,6 +18,11 @@ pub fn escaped(name: &[u8]) -> Escaped<'_> {
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
+        if self.0.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'\\')
+            && let Ok(plain) = str::from_utf8(self.0)
+        {
+            return f.write_str(plain);
+        }
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {

@@ -16,9 +16,14 @@ use crate::{
 /// Appends one line, its newline included. Always valid JSON in UTF-8: bytes of names that are none become U+FFFD.
 /// Characters that a terminal would act upon are written as `\u` escapes, which mean the same to a JSON reader.
 pub fn line(change: &Change, out: &mut Vec<u8>) {
-    // Writing into memory cannot fail, and no key of a line is anything but a string.
+    object(&Line(change), out);
+}
+
+/// Appends one object as one line, as safe for terminals as an event line.
+pub(super) fn object(object: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing into memory cannot fail, and no key of what is written here is anything but a string.
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Safely(CompactFormatter));
-    Line(change).serialize(&mut serializer).expect("an event line has only string keys");
+    object.serialize(&mut serializer).expect("a line has only string keys");
     out.push(b'\n');
 }
 
@@ -173,13 +178,13 @@ impl CauseOut {
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum Holder<'a> {
+pub(super) enum Holder<'a> {
     Fd { pid: u32, fd: i32 },
     Mount { mnt_ns: Option<u32>, path: &'a str },
 }
 
 impl<'a> Holder<'a> {
-    fn of(holder: &'a PinHolder) -> Self {
+    pub(super) fn of(holder: &'a PinHolder) -> Self {
         match holder {
             PinHolder::Fd { tgid, fd } => Self::Fd { pid: *tgid, fd: *fd },
             PinHolder::Mount { mnt_ns, path } => Self::Mount { mnt_ns: Some(*mnt_ns).filter(|&inum| inum != 0), path },
@@ -190,9 +195,7 @@ impl<'a> Holder<'a> {
 /// A whole document, its newline included; as safe for terminals as a line.
 pub fn document(document: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safely(CompactFormatter));
-    document.serialize(&mut serializer).expect("a document has only string keys");
-    out.push(b'\n');
+    object(document, &mut out);
     out
 }
 

@@ -8,7 +8,7 @@ use super::{
     show_task::interface,
 };
 use crate::{
-    inspect::net::Link,
+    inspect::net::{Link, sockets::Socket},
     map::net::{Bridge, Connected, End, NetMap},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 pub fn text(map: &NetMap, look: Look) -> String {
     let mut out = Sections::new(look);
     let (tied, by_address) = (Ties::of(map), map.containers_by_address());
+    let host = map.namespaces.iter().find(|row| row.initial).and_then(|row| row.view.as_ref());
     for row in &map.namespaces {
         let mut marks = Vec::new();
         if row.initial {
@@ -33,6 +34,19 @@ pub fn text(map: &NetMap, look: Look) -> String {
         match row.pid {
             Some(pid) => out.explain(&format!("nsenter -t {pid} -n sh -c 'ip -d addr; ip route; ss -lntup'")),
             None => row.names.iter().take(1).for_each(|name| out.explain(&format!("ip -n {} -d addr", clean(name)))),
+        }
+        for container in row.containers.iter().map(|connected| &connected.container) {
+            for port in &container.ports {
+                // Both address families are one protocol to an engine.
+                let is_at = |socket: &Socket| port.is_at(socket.protocol.name().trim_end_matches('6'), socket.port);
+                let how = match host {
+                    Some(host) if !host.listening.iter().any(is_at) => {
+                        "; no socket listens there: only netfilter rules can pass it on"
+                    }
+                    _ => "",
+                };
+                out.line(&format!("  published {} (says its engine{how})", clean(&port.to_string())));
+            }
         }
         let Some(view) = &row.view else {
             out.line("  not entered");

@@ -1,25 +1,37 @@
-//! What a reader gets: text lines for people, JSON Lines for programs. Both are pure: a change in, a line out.
+//! What a reader gets: text lines for people, JSON Lines for programs, other formats for other programs. All are pure: a
+//! change in, a line out.
 
 pub mod clone_flags;
 pub mod columns;
+pub mod csv;
 pub mod doctor;
 pub mod document;
 pub mod duration;
+pub mod ecs;
 pub mod errno;
 pub mod escape;
 pub mod json;
 pub mod ls;
+pub mod ls_columns;
+pub mod ls_json;
 pub mod ls_table;
+pub mod ls_tree;
 pub mod map;
 pub mod map_net;
+pub mod ocsf;
+pub mod origin;
+mod own_fields;
+pub mod rows;
 pub mod schema;
 pub mod sections;
+mod sentence;
 pub mod show;
 mod show_task;
 pub mod text;
 pub mod time;
 pub mod verify;
 pub mod why;
+pub mod why_json;
 
 use crate::model::Change;
 
@@ -29,13 +41,20 @@ pub enum View {
     /// JSON Lines.
     Json,
     Text(text::TextView),
+    /// Elastic Common Schema, as JSON Lines.
+    Ecs(origin::Origin),
+    /// Open Cybersecurity Schema Framework, as JSON Lines.
+    Ocsf(origin::Origin),
+    Csv,
 }
 
 impl View {
     /// Appends what stands above the lines, if anything.
     pub fn heading(&self, out: &mut Vec<u8>) {
-        if let Self::Text(view) = self {
-            view.heading(out);
+        match self {
+            Self::Text(view) => view.heading(out),
+            Self::Csv => csv::heading(out),
+            Self::Json | Self::Ecs(_) | Self::Ocsf(_) => {}
         }
     }
 
@@ -44,6 +63,9 @@ impl View {
         match self {
             Self::Json => json::line(change, out),
             Self::Text(view) => view.line(change, out),
+            Self::Ecs(origin) => ecs::line(change, origin, out),
+            Self::Ocsf(origin) => ocsf::line(change, origin, out),
+            Self::Csv => csv::line(change, out),
         }
     }
 }

@@ -8,11 +8,12 @@ use crate::{
     inspect::{
         capability::{self, Standing},
         net::Link,
+        nsproxy::Sharing,
         seen::Seen,
         side::Side,
-        task::{NamedExtent, NsRef, Relation, SlotView, TaskReport},
+        task::{CameFrom, NamedExtent, NsRef, Relation, SlotView, TaskReport},
     },
-    view::{duration, errno},
+    view::{clone_flags, duration, errno, time},
 };
 
 /// Appends all sections. `now_ns`: CLOCK_BOOTTIME.
@@ -73,22 +74,43 @@ fn head(task: &TaskReport, now_ns: u64, out: &mut Sections) {
 fn namespaces(task: &TaskReport, out: &mut Sections) {
     out.heading("NAMESPACES");
     out.explain(&format!("ls -l /proc/{0}/ns; lsns -p {0}", task.tid));
-    let heading = ["SLOT", "NAMESPACE", "NSID", "IS", "SHARED WITH", "OWNER"];
-    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let heading = ["SLOT", "NAMESPACE", "NSID", "IS", "SHARED WITH", "OWNER", "CAME FROM"];
+    let told = task.namespaces.iter().any(|slot| slot.came_from.is_some());
+    // Without a recording or a running watch nobody knows.
+    let columns = if told { heading.len() } else { heading.len() - 1 };
+    let mut rows = vec![heading[..columns].iter().map(|&name| name.to_owned()).collect::<Vec<_>>()];
     for slot in &task.namespaces {
-        rows.push(vec![
+        let mut row = vec![
             slot.slot.to_owned(),
             seen(&slot.ns, |ns| ns.0.to_string()),
             slot.ns.known().map_or_else(|| "-".to_owned(), id_of),
             relation(slot).to_owned(),
             slot.shared_with.map_or_else(|| "-".to_owned(), processes),
             seen(&slot.owner, |owner| owner.0.to_string()),
-        ]);
+            slot.came_from.as_ref().map_or_else(|| "-".to_owned(), came_from),
+        ];
+        row.truncate(columns);
+        rows.push(row);
     }
     out.table(&rows);
     if let Some(count) = task.same_namespaces {
         out.line(&format!("  the same in all slots but user and pid: {}", processes(count)));
     }
+    match task.nsproxy {
+        Some(Sharing { threads: 1, .. }) => out.line("  it shares its nsproxy with nobody"),
+        Some(Sharing { threads, processes: n }) => {
+            out.line(&format!("  one nsproxy is shared by {threads} threads of {}, this one included", processes(n)));
+        }
+        None => {}
+    }
+}
+
+/// `unshare(CLONE_NEWNET) by 299 (runc), 2025-11-21T20:35:12Z`.
+fn came_from(came: &CameFrom) -> String {
+    let flags = clone_flags::namespace_names(came.cause.via, came.cause.flags);
+    let flags = if flags.is_empty() { String::new() } else { format!("({})", flags.join("|")) };
+    let by = came.by.as_ref().map(|(pid, comm)| format!(" by {pid} ({})", clean(comm))).unwrap_or_default();
+    format!("{}{flags}{by}, {}", came.cause.via.name(), time::rfc3339(came.utc_ns))
 }
 
 fn processes(count: usize) -> String {

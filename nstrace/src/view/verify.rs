@@ -91,6 +91,7 @@ pub fn json(whole: &Whole) -> Vec<u8> {
 pub fn fault_json(fault: &Fault) -> Vec<u8> {
     let (kind, entry) = match fault {
         Fault::File(_) => ("file", None),
+        Fault::Unsealed { .. } => ("unsealed", None),
         Fault::Torn { last, .. } => ("torn", Some(last + 1)),
         Fault::Entry { id, .. } => ("changed", Some(*id)),
         Fault::Unreadable { last, .. } => ("damaged", Some(last + 1)),

@@ -1,15 +1,18 @@
-//! `nstrace why`: the holders of one namespace, as text and as one JSON document. Pure.
+//! `nstrace why`: the holders of one namespace, as text. Pure.
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use rustix::io::Errno;
 
-use super::{escape::escaped, json::Safe, schema};
+use super::{errno, escape::escaped};
 use crate::{
     census::{
         Census, Descriptor, Holder, Namespace, NsIndex, Task, TaskIndex,
-        holder::MountHolder,
         teardown::{Teardown, teardown},
+    },
+    inspect::{
+        net::fate::{Device, Fate},
+        seen::Seen,
     },
     ns::{NsName, NsType},
 };
@@ -19,29 +22,61 @@ use crate::{
 pub struct Why<'c> {
     pub census: &'c Census,
     pub index: NsIndex,
+    /// None: it is initial, nothing frees it.
+    pub end: Option<&'c Ending>,
+}
+
+/// What has to end and what goes then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub teardown: Teardown,
+    /// Of each network namespace that is freed.
+    pub devices: Vec<(NsIndex, Seen<Vec<Device>>)>,
+}
+
+impl Ending {
+    /// Of the namespace at `index`; `devices` looks into a network namespace. None: it is initial.
+    pub fn of(census: &Census, index: NsIndex, mut devices: impl FnMut(NsIndex) -> Seen<Vec<Device>>) -> Option<Self> {
+        let teardown = teardown(census, index)?;
+        let is_net = |at: &NsIndex| census.namespace(*at).name.ns_type == NsType::Net;
+        let devices = teardown.freed.iter().copied().filter(is_net).map(|at| (at, devices(at))).collect();
+        Some(Self { teardown, devices })
+    }
+
+    /// What stayed unseen, one phrase each.
+    pub fn missing(&self, census: &Census) -> Vec<String> {
+        let unseen = self.devices.iter().filter_map(|(at, devices)| match devices {
+            Seen::Unreadable(error) => Some((census.namespace(*at).name, error)),
+            _ => None,
+        });
+        let phrase = |(ns, error): (NsName, &Errno)| {
+            format!("the network devices of {ns} ({}): run as root", errno::name(error.raw_os_error()))
+        };
+        unseen.map(phrase).collect()
+    }
 }
 
 impl<'c> Why<'c> {
-    fn ns(self) -> &'c Namespace {
+    pub(super) fn ns(self) -> &'c Namespace {
         self.census.namespace(self.index)
     }
 
-    fn task(self, index: TaskIndex) -> &'c Task {
+    pub(super) fn task(self, index: TaskIndex) -> &'c Task {
         self.census.task(index)
     }
 
-    fn name(self, index: NsIndex) -> NsName {
+    pub(super) fn name(self, index: NsIndex) -> NsName {
         self.census.namespace(index).name
     }
 
     /// The thread behind a descriptor, as far as it was seen.
-    fn thread(self, at: Descriptor) -> Option<&'c Task> {
-        self.census.tasks.iter().find(|task| task.tid == at.tid && task.tgid == at.pid)
+    pub(super) fn thread(self, at: Descriptor) -> Option<&'c Task> {
+        self.census.threads(at.pid).iter().find(|task| task.tid == at.tid)
     }
 }
 
 /// Address families (include/linux/socket.h) that people know by name.
-fn family_name(family: u16) -> &'static str {
+pub(super) fn family_name(family: u16) -> &'static str {
     match family {
         1 => "unix",
         2 => "inet",
@@ -55,6 +90,14 @@ fn family_name(family: u16) -> &'static str {
         40 => "vsock",
         44 => "xdp",
         _ => "other",
+    }
+}
+
+/// `1 nsproxy`, `4 namespaces below`; structures of the kernel have no plural.
+fn counted(n: u32, what: &str) -> String {
+    match what.strip_prefix("namespace") {
+        Some(rest) if n != 1 => format!("{n} namespaces{rest}"),
+        _ => format!("{n} {what}"),
     }
 }
 
@@ -76,10 +119,15 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
     }
     match (ns.refs, ns.unexplained()) {
         (Some(refs), Some(rest)) => {
-            let lines: Vec<String> = ns.accounts.lines().iter().map(|(what, n)| format!("{n} {what}")).collect();
+            let lines: Vec<String> = ns.accounts.lines().iter().map(|&(what, n)| counted(n, what)).collect();
             let known = if lines.is_empty() { "nothing known".to_owned() } else { lines.join(", ") };
-            let rest = if rest == 0 { "all explained".to_owned() } else { format!("unexplained: {rest} references") };
-            say(format_args!("  {refs} references: {known}; {rest}"));
+            let s = |n: u32| if n == 1 { "" } else { "s" };
+            let rest = if rest == 0 {
+                "all explained".to_owned()
+            } else {
+                format!("unexplained: {rest} reference{}", s(rest))
+            };
+            say(format_args!("  {refs} reference{}: {known}; {rest}", s(refs)));
         }
         (Some(_), None) => {}
         (None, _) => say(format_args!("  the kernel's reference count cannot be read")),
@@ -131,193 +179,108 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
         };
         say(format_args!("  {kind:<14} {}", text.trim_end()));
     }
-    if let Some(end) = teardown(why.census, why.index) {
-        say(format_args!("  freed when {}", conditions(&end)));
+    if let Some(Ending { teardown: end, devices }) = why.end {
+        say(format_args!("  freed when {}", conditions(end)));
         let others: Vec<String> =
             end.freed.iter().filter(|&&at| at != why.index).map(|&at| why.name(at).to_string()).collect();
         if !others.is_empty() {
             say(format_args!("  with it {}", others.join(" ")));
         }
+        for (at, devices) in devices {
+            let whose = if *at == why.index { "it".to_owned() } else { why.name(*at).to_string() };
+            match devices {
+                Seen::Is(devices) => {
+                    if let Some(line) = fates(devices, *at, why) {
+                        say(format_args!("  with {whose} {line}"));
+                    }
+                }
+                Seen::Absent => {}
+                Seen::Unreadable(error) => {
+                    let error = errno::name(error.raw_os_error());
+                    say(format_args!("  with {whose} its network devices, which could not be looked at ({error})"));
+                }
+            }
+        }
     }
     out
 }
 
+/// `die eth0 (veth, peer vethA in net:[4026531840]), wg0 (wireguard); eth1 returns to the initial namespace`. None: there is
+/// no device.
+fn fates(devices: &[Device], at: NsIndex, why: &Why<'_>) -> Option<String> {
+    /// More devices are counted only.
+    const MOST: usize = 12;
+    let clean = |name: &str| escaped(name.as_bytes()).to_string();
+    let own = why.name(at).inum;
+    let die = |device: &Device| {
+        let mut words: Vec<String> = device.kind.as_deref().map(clean).into_iter().collect();
+        words.extend(device.peer.as_ref().map(|peer| match peer.ns {
+            Some(ns) if ns != own => format!("peer {} in net:[{ns}]", clean(&peer.name)),
+            _ => format!("peer {}", clean(&peer.name)),
+        }));
+        if words.is_empty() { clean(&device.name) } else { format!("{} ({})", clean(&device.name), words.join(", ")) }
+    };
+    let list = |fate: Fate, word: &dyn Fn(&Device) -> String| {
+        let all: Vec<&Device> = devices.iter().filter(|device| device.fate == fate).collect();
+        let mut names: Vec<String> = all.iter().take(MOST).map(|device| word(device)).collect();
+        if all.len() > MOST {
+            names.push(format!("{} more", all.len() - MOST));
+        }
+        (all.len(), names.join(", "))
+    };
+    let (dying, death) = list(Fate::Dies, &die);
+    let (returning, home) = list(Fate::Returns, &|device| clean(&device.name));
+    let mut parts = Vec::new();
+    if dying > 0 {
+        parts.push(format!("{} {death}", if dying == 1 { "dies" } else { "die" }));
+    }
+    if returning > 0 {
+        parts.push(format!("{home} {} to the initial namespace", if returning == 1 { "returns" } else { "return" }));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// What has to happen, as a clause.
 fn conditions(end: &Teardown) -> String {
+    /// More of a kind are counted only.
+    const MOST: usize = 24;
+    let list = |mut words: Vec<String>| {
+        if words.len() > MOST {
+            let rest = words.split_off(MOST).len();
+            words.push(format!("{rest} more"));
+        }
+        words.join(", ")
+    };
+    let numbers = |numbers: &[u32]| list(numbers.iter().map(u32::to_string).collect());
     let mut parts = Vec::new();
-    let numbers = |pids: &[u32]| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     match &end.exit[..] {
         [] => {}
         [one] => parts.push(format!("process {one} exits")),
         all => parts.push(format!("processes {} exit", numbers(all))),
     }
-    parts.extend(end.close.iter().map(|at| format!("fd {} of {} closes", at.fd, at.pid)));
-    parts.extend(end.unmount.iter().map(|mount| {
+    for table in end.close.chunk_by(|a, b| (a.pid, a.tid) == (b.pid, b.tid)) {
+        let at = table[0];
+        let thread = if at.tid == at.pid { String::new() } else { format!(" thread {}", at.tid) };
+        let fds: Vec<u32> = table.iter().map(|at| at.fd).collect();
+        parts.push(match &fds[..] {
+            [fd] => format!("fd {fd} of {}{thread} closes", at.pid),
+            all => format!("fds {} of {}{thread} close", numbers(all), at.pid),
+        });
+    }
+    let mounts = end.unmount.iter().map(|mount| {
         let path = mount.path.as_deref().map_or("a mount".to_owned(), |path| escaped(path.as_bytes()).to_string());
         let inside = mount.mnt_ns.map(|inum| format!(" in mnt:[{inum}]")).unwrap_or_default();
-        format!("{path}{inside} is unmounted")
-    }));
-    if end.unexplained > 0 {
-        parts.push(format!("{} references that nobody could be named for are dropped", end.unexplained));
+        format!("{path}{inside}")
+    });
+    match mounts.collect::<Vec<_>>() {
+        none if none.is_empty() => {}
+        one if one.len() == 1 => parts.push(format!("{} is unmounted", list(one))),
+        all => parts.push(format!("{} are unmounted", list(all))),
+    }
+    match end.unexplained {
+        0 => {}
+        1 => parts.push("a reference that nobody could be named for is dropped".to_owned()),
+        n => parts.push(format!("{n} references that nobody could be named for are dropped")),
     }
     if parts.is_empty() { "what holds it, which was not found, is gone".to_owned() } else { parts.join(" and ") }
-}
-
-/// One holder in the JSON document; keys that do not apply are absent.
-#[derive(Default, Serialize)]
-struct JsonHolder<'a> {
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comm: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fd: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    family: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mnt_ns: Option<Option<u32>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hidden: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ns: Option<JsonName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shmid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    what: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct JsonName {
-    r#type: NsType,
-    inum: u32,
-    id: Option<Safe>,
-}
-
-fn json_name(name: NsName) -> JsonName {
-    JsonName { r#type: name.ns_type, inum: name.inum, id: name.id.map(Safe) }
-}
-
-fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
-    let base = JsonHolder { kind: holder.kind().name(), ..JsonHolder::default() };
-    let of_task = |task: &Task, base| JsonHolder {
-        pid: Some(task.tgid),
-        tid: Some(task.tid),
-        comm: Some(task.comm.to_string_lossy().into_owned()),
-        ..base
-    };
-    let of_file = |at: Descriptor, base| JsonHolder {
-        pid: Some(at.pid),
-        tid: Some(at.tid),
-        comm: why.thread(at).map(|task| task.comm.to_string_lossy().into_owned()),
-        fd: at.place().is_none().then_some(at.fd),
-        place: at.place(),
-        ..base
-    };
-    let of_mount = |mount: &'c MountHolder, base| JsonHolder {
-        mnt_ns: Some(mount.mnt_ns),
-        path: Some(mount.path.as_deref()),
-        hidden: Some(mount.hidden),
-        ..base
-    };
-    match holder {
-        Holder::Task(task) | Holder::Thread(task) | Holder::Zombie(task) | Holder::Pending(task) => {
-            of_task(why.task(*task), base)
-        }
-        Holder::Fd(at)
-        | Holder::InFlight(at)
-        | Holder::IoUring(at)
-        | Holder::DetachedMount(at)
-        | Holder::Tun(at)
-        | Holder::Cred(at)
-        | Holder::SuperblockFile(at)
-        | Holder::ProcfsFile(at)
-        | Holder::Pidfd(at) => of_file(*at, base),
-        Holder::Socket { at, family } => JsonHolder { family: Some(family_name(*family)), ..of_file(*at, base) },
-        Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => of_mount(mount, base),
-        Holder::Child(child) | Holder::Owned(child) => JsonHolder { ns: Some(json_name(why.name(*child))), ..base },
-        Holder::Shm { pid, id } => JsonHolder { pid: Some(*pid), shmid: Some(*id), ..base },
-        Holder::Other { at, what } => JsonHolder { what: Some(what), ..of_file(*at, base) },
-    }
-}
-
-#[derive(Serialize)]
-struct JsonTeardown<'a> {
-    exit: &'a [u32],
-    close: Vec<JsonDescriptor>,
-    unmount: Vec<JsonMount<'a>>,
-    freed: Vec<JsonName>,
-    unexplained: u32,
-}
-
-#[derive(Serialize)]
-struct JsonDescriptor {
-    pid: u32,
-    tid: u32,
-    fd: u32,
-}
-
-#[derive(Serialize)]
-struct JsonMount<'a> {
-    mnt_ns: Option<u32>,
-    path: Option<&'a str>,
-    hidden: bool,
-}
-
-fn json_teardown<'a>(why: Why<'_>, end: &'a Teardown) -> JsonTeardown<'a> {
-    JsonTeardown {
-        exit: &end.exit,
-        close: end.close.iter().map(|at| JsonDescriptor { pid: at.pid, tid: at.tid, fd: at.fd }).collect(),
-        unmount: end
-            .unmount
-            .iter()
-            .map(|mount| JsonMount { mnt_ns: mount.mnt_ns, path: mount.path.as_deref(), hidden: mount.hidden })
-            .collect(),
-        freed: end.freed.iter().map(|&at| json_name(why.name(at))).collect(),
-        unexplained: end.unexplained,
-    }
-}
-
-/// The document of `why -J`, its newline included.
-pub fn json(why: &Why<'_>) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        schema: u32,
-        boot_id: &'a str,
-        complete: bool,
-        missing: &'a [String],
-        ns: JsonName,
-        initial: bool,
-        state: &'static str,
-        owner: Option<JsonName>,
-        parent: Option<JsonName>,
-        refs: Option<u32>,
-        holders: Vec<JsonHolder<'a>>,
-        unexplained: Option<u32>,
-        teardown: Option<JsonTeardown<'a>>,
-    }
-    let ns = why.ns();
-    let missing = why.census.missing_of(why.index);
-    let end = teardown(why.census, why.index);
-    super::json::document(&Document {
-        schema: schema::VERSION,
-        boot_id: &why.census.boot_id,
-        complete: missing.is_empty(),
-        missing: &missing,
-        ns: json_name(ns.name),
-        initial: ns.initial,
-        state: ns.state(),
-        owner: ns.owner.map(|owner| json_name(why.name(owner))),
-        parent: ns.parent.map(|parent| json_name(why.name(parent))),
-        refs: ns.refs,
-        holders: ns.holders.iter().map(|h| holder(*why, h)).collect(),
-        unexplained: ns.unexplained(),
-        teardown: end.as_ref().map(|end| json_teardown(*why, end)),
-    })
 }

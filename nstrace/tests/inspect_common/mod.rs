@@ -41,7 +41,8 @@ impl Subject {
         line.trim().to_owned()
     }
 
-    #[expect(dead_code, reason = "not every test file talks back")]
+    #[expect(clippy::allow_attributes, reason = "not every test file talks back")]
+    #[allow(dead_code)]
     pub fn say(&mut self, line: &str) {
         writeln!(self._stdin, "{line}").expect("the program reads");
     }
@@ -51,6 +52,8 @@ impl Subject {
     }
 
     /// Its only child.
+    #[expect(clippy::allow_attributes, reason = "not every test file has subjects with children")]
+    #[allow(dead_code)]
     pub fn child_pid(&self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         std::fs::read_to_string(path).expect("children").trim().parse().expect("one child")

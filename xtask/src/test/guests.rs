@@ -71,6 +71,10 @@ impl Runs<'_> {
             payload.program("actor", actor);
             payload.env("NSTRACE_ACTOR", "/payload/bin/actor");
         }
+        if let Some(soak) = &built.soak {
+            payload.program("soak", soak);
+            payload.env("NSTRACE_SOAK", "/payload/bin/soak");
+        }
         for suite in &built.suites {
             payload.program(&suite.name, &suite.path);
         }

@@ -45,6 +45,7 @@ pub struct Args {
 struct Built {
     nstrace: PathBuf,
     actor: Option<PathBuf>,
+    soak: Option<PathBuf>,
     /// Integration tests of the `tests` crate.
     suites: Vec<Executable>,
 }
@@ -109,6 +110,7 @@ fn build(native: bool) -> Result<Built> {
     Ok(Built {
         nstrace: binary("nstrace").ok_or_else(|| anyhow!("cargo reported no nstrace binary"))?,
         actor: binary("actor"),
+        soak: binary("soak"),
         suites,
     })
 }

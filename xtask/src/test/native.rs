@@ -22,6 +22,9 @@ pub fn run(built: &Built, harness: &[String], report: &mut Report) -> Result<()>
     if let Some(actor) = &built.actor {
         cargo.env("NSTRACE_ACTOR", actor);
     }
+    if let Some(soak) = &built.soak {
+        cargo.env("NSTRACE_SOAK", soak);
+    }
     let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("cargo's output is not piped")?).lines() {

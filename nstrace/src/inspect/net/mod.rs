@@ -2,7 +2,9 @@
 //!
 //! Everything here is about the network namespace of the calling thread; [`super::enter::inside`] goes elsewhere.
 
+pub mod fate;
 mod netlink;
+pub mod reach;
 pub mod sockets;
 
 use serde::Serialize;
@@ -59,6 +61,14 @@ pub struct NetView {
 }
 
 impl NetView {
+    /// The links alone, of the calling thread, without their addresses.
+    ///
+    /// # Errors
+    /// Of the netlink socket.
+    pub fn links_here() -> std::io::Result<Vec<Link>> {
+        netlink::links(&mut 0)
+    }
+
     /// Of the calling thread.
     ///
     /// # Errors

@@ -26,16 +26,26 @@ const RTM_NEWLINK: u16 = 16;
 /// Attributes whose text anybody who may make links chooses: `IFLA_IFNAME`, `IFLA_IFALIAS`.
 const TEXTS: [u16; 2] = [3, 20];
 
+/// Links without addresses.
+pub(super) fn links(unreadable: &mut u32) -> io::Result<Vec<Link>> {
+    read_links(&open()?, unreadable)
+}
+
+fn read_links(socket: &Socket, unreadable: &mut u32) -> io::Result<Vec<Link>> {
+    let mut links = Vec::new();
+    dump(socket, RouteNetlinkMessage::GetLink(LinkMessage::default()), unreadable, |message| {
+        if let RouteNetlinkMessage::NewLink(message) = message {
+            links.push(link(message));
+        }
+    })?;
+    Ok(links)
+}
+
 pub(super) fn read() -> io::Result<NetView> {
     let mut view = NetView::default();
     let socket = open()?;
-    let mut by_index: HashMap<u32, usize> = HashMap::new();
-    dump(&socket, RouteNetlinkMessage::GetLink(LinkMessage::default()), &mut view.unreadable, |message| {
-        if let RouteNetlinkMessage::NewLink(message) = message {
-            by_index.insert(message.header.index, view.links.len());
-            view.links.push(link(message));
-        }
-    })?;
+    view.links = read_links(&socket, &mut view.unreadable)?;
+    let by_index: HashMap<u32, usize> = view.links.iter().enumerate().map(|(at, link)| (link.index, at)).collect();
     let links = &mut view.links;
     dump(&socket, RouteNetlinkMessage::GetAddress(AddressMessage::default()), &mut view.unreadable, |message| {
         if let RouteNetlinkMessage::NewAddress(message) = message

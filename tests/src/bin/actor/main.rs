@@ -6,12 +6,11 @@
 mod keep;
 mod scenarios;
 mod stage;
-mod sys;
 mod truth;
 
 use std::process::ExitCode;
 
-use nstrace_tests::deed::What;
+use nstrace_tests::{deed::What, sys};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

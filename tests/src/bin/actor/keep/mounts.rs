@@ -208,7 +208,21 @@ fn cwd_in_detached() {
     let tree = detached_tree(&fd);
     rustix::process::fchdir(&tree).expect("a folder");
     drop(tree);
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let here = rustix::fs::open(".", flags, rustix::fs::Mode::empty()).expect("a folder");
+    skip_unless_kept(&here);
+    drop(here);
     held("uts", truth_of(&fd), &["detached-mount"]);
+}
+
+/// Ends the keeper where the kernel takes the mounts below away with the descriptor of the tree (7.x).
+fn skip_unless_kept(folder: &OwnedFd) {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let below = rustix::fs::openat(folder, "x/ns", flags, rustix::fs::Mode::empty()).expect("a file or a mount on it");
+    // NSFS_MAGIC
+    if rustix::fs::fstatfs(&below).expect("it is open").f_type != 0x6e73_6673 {
+        skip("the mounts of a tree do not outlive its descriptor");
+    }
 }
 
 fn fd_in_detached() {
@@ -216,6 +230,7 @@ fn fd_in_detached() {
     let tree = detached_tree(&fd);
     let folder = rustix::fs::openat(&tree, ".", OFlags::DIRECTORY, 0.into()).expect("a folder");
     drop(tree);
+    skip_unless_kept(&folder);
     held("ipc", truth_of(&fd), &["detached-mount"]);
     keep(folder);
 }
@@ -230,6 +245,9 @@ fn root_in_detached() {
         sys::close(tree.as_raw_fd());
         sys::close(fd.as_raw_fd());
     });
+    let folder = rustix::fs::openat(&tree, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, 0.into()).expect("a folder");
     drop(tree);
+    skip_unless_kept(&folder);
+    drop(folder);
     held("net", truth_of(&fd), &["detached-mount"]);
 }

@@ -7,7 +7,7 @@ use std::{ffi::CString, io, os::fd::RawFd};
 pub struct Errno(pub i32);
 
 impl Errno {
-    fn last() -> Self {
+    pub fn last() -> Self {
         Self(io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 
@@ -81,6 +81,8 @@ struct CloneArgs {
 }
 
 /// clone3(2), with the wanted pids of the child (innermost namespace first); 0 in the child.
+///
+/// `flags` may include what clone(2) cannot say (`CLONE_NEWTIME`).
 pub fn clone3(flags: u64, set_tid: &[i32]) -> Result<u32, Errno> {
     let args = CloneArgs {
         flags,
@@ -120,9 +122,10 @@ pub fn wait(pid: u32) -> Result<i32, Errno> {
     Ok(status)
 }
 
-pub fn kill(pid: u32, signal: i32) {
+/// kill(2); false when it may not, or nobody has that pid.
+pub fn kill(pid: u32, signal: i32) -> bool {
     // SAFETY: takes two integers.
-    unsafe { libc::kill(pid as i32, signal) };
+    unsafe { libc::kill(pid as i32, signal) == 0 }
 }
 
 /// Closes a file descriptor number.
@@ -132,10 +135,21 @@ pub fn close(fd: RawFd) {
 }
 
 pub fn open(path: &str) -> Result<RawFd, Errno> {
+    open_with(path, libc::O_CLOEXEC)
+}
+
+/// open(2) for reading, with more flags: `O_PATH`, `O_CLOEXEC`.
+pub fn open_with(path: &str, flags: i32) -> Result<RawFd, Errno> {
     let path = CString::new(path).expect("a path without NUL");
     // SAFETY: `path` is NUL-terminated.
-    check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }.into())
+    check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | flags) }.into())
         .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
+
+/// dup(2).
+pub fn dup(fd: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: takes one integer.
+    check(unsafe { libc::dup(fd) }.into()).map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
 }
 
 /// CLOCK_BOOTTIME in nanoseconds.
@@ -156,6 +170,32 @@ pub fn become_uid(uid: u32) {
     }
 }
 
+/// The calling thread alone becomes nobody, without capabilities, and keeps its `/proc/self` readable.
+pub fn become_nobody() -> Result<(), Errno> {
+    // The raw calls: the library's would make every thread do it.
+    // SAFETY: integers only.
+    unsafe {
+        check(libc::syscall(libc::SYS_setresgid, 65534, 65534, 65534))?;
+        check(libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534))?;
+        libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
+    }
+    Ok(())
+}
+
+/// The calling process is killed when the thread that made it ends.
+pub fn die_with_parent() {
+    // SAFETY: takes integers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+}
+
+/// Waits for signals, for good.
+pub fn pause() -> ! {
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
+    }
+}
+
 /// Sets the comm of the calling thread to these bytes (at most 15, no NUL).
 pub fn set_comm(name: &[u8]) {
     let name = CString::new(name).expect("a name without NUL");
@@ -165,19 +205,26 @@ pub fn set_comm(name: &[u8]) {
 
 /// Bind-mounts `source` on `target`.
 pub fn bind_mount(source: &str, target: &str) -> Result<(), Errno> {
+    mount(source, target, libc::MS_BIND)
+}
+
+/// mount(2) with flags that need neither type nor data: `MS_BIND`, `MS_MOVE`, the propagation types.
+pub fn mount(source: &str, target: &str, flags: libc::c_ulong) -> Result<(), Errno> {
     let (source, target) = (CString::new(source).expect("no NUL"), CString::new(target).expect("no NUL"));
-    // SAFETY: both paths are NUL-terminated; type and data are not used by MS_BIND.
-    check(
-        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null()) }
-            .into(),
-    )
-    .map(drop)
+    // SAFETY: both paths are NUL-terminated; type and data are not used by these flags.
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), std::ptr::null(), flags, std::ptr::null()) }.into())
+        .map(drop)
 }
 
 pub fn umount(target: &str) -> Result<(), Errno> {
+    umount_with(target, 0)
+}
+
+/// umount2(2) with `MNT_DETACH` or 0.
+pub fn umount_with(target: &str, flags: i32) -> Result<(), Errno> {
     let target = CString::new(target).expect("no NUL");
     // SAFETY: `target` is NUL-terminated.
-    check(unsafe { libc::umount2(target.as_ptr(), 0) }.into()).map(drop)
+    check(unsafe { libc::umount2(target.as_ptr(), flags) }.into()).map(drop)
 }
 
 /// A socket pair that can pass file descriptors.
@@ -187,6 +234,22 @@ pub fn socketpair() -> (RawFd, RawFd) {
     let ret = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds.as_mut_ptr()) };
     assert_eq!(ret, 0, "socketpair");
     (fds[0], fds[1])
+}
+
+/// `io_uring_setup` of a small ring; its fd.
+pub fn io_uring() -> Result<RawFd, Errno> {
+    let mut params = [0u32; 30];
+    // SAFETY: `params` has the size of struct io_uring_params.
+    check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, params.as_mut_ptr()) })
+        .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
+
+/// `io_uring_register(IORING_REGISTER_FILES)` of one file.
+pub fn io_uring_register(ring: RawFd, fd: RawFd) -> Result<(), Errno> {
+    const IORING_REGISTER_FILES: u32 = 2;
+    // SAFETY: the kernel reads one int from `fd`.
+    check(unsafe { libc::syscall(libc::SYS_io_uring_register, ring, IORING_REGISTER_FILES, &raw const fd, 1) })
+        .map(drop)
 }
 
 /// `io_uring_setup` with a submission-queue thread; the ring's fd.
@@ -199,4 +262,71 @@ pub fn io_uring_sqpoll() -> Result<RawFd, Errno> {
     // SAFETY: `params` has the size of struct io_uring_params.
     check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, params.as_mut_ptr()) })
         .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
+
+/// pipe2(2) with `O_CLOEXEC` off: (reader, writer).
+pub fn pipe() -> (RawFd, RawFd) {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for two.
+    let ret = unsafe { libc::pipe2(fds.as_mut_ptr(), 0) };
+    assert_eq!(ret, 0, "pipe2");
+    (fds[0], fds[1])
+}
+
+/// As [`socketpair`], closed by execve(2).
+pub fn socketpair_cloexec() -> (RawFd, RawFd) {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for two.
+    let ret = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) };
+    assert_eq!(ret, 0, "socketpair");
+    (fds[0], fds[1])
+}
+
+/// Writes four bytes, which a pipe takes whole.
+pub fn write_number(fd: RawFd, number: u32) {
+    let bytes = number.to_le_bytes();
+    // SAFETY: the buffer is valid for its length.
+    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// What [`write_number`] wrote; None when every writer is gone.
+pub fn read_number(fd: RawFd) -> Option<u32> {
+    let mut bytes = [0u8; 4];
+    loop {
+        // SAFETY: the buffer is valid for its length.
+        match unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) } {
+            4 => return Some(u32::from_le_bytes(bytes)),
+            -1 if Errno::last() == Errno(libc::EINTR) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Reaps a child that has ended, without waiting for one; its pid.
+pub fn reap_any() -> Option<u32> {
+    // SAFETY: no status is asked for.
+    u32::try_from(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }).ok().filter(|&pid| pid != 0)
+}
+
+/// Waits for any child to end and reaps it; None when there is none.
+pub fn wait_any() -> Option<u32> {
+    loop {
+        // SAFETY: no status is asked for.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } {
+            -1 if Errno::last() == Errno(libc::EINTR) => {}
+            pid => return u32::try_from(pid).ok(),
+        }
+    }
+}
+
+/// The child exists and has not ended; one that has is reaped.
+pub fn is_running(pid: u32) -> bool {
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(pid as i32, std::ptr::null_mut(), libc::WNOHANG) == 0 }
+}
+
+/// Orphans among the descendants of this process become its children.
+pub fn become_subreaper() {
+    // SAFETY: takes integers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }

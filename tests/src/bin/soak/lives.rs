@@ -1,0 +1,213 @@
+//! What the lines of `nstrace watch -J` say: the state they lead to, and whether each is legal in the life of its
+//! namespace. Lines are not kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use nstrace_tests::{kinds::KINDS, line::Line};
+
+use crate::expected::Item;
+
+/// Type and inode number.
+pub type Name = (&'static str, u32);
+
+/// A namespace that lives, by the lines.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    pub id: Option<u64>,
+    pub initial: bool,
+    pub members: BTreeSet<u32>,
+    /// Members that the snapshot counted but did not name.
+    pub unnamed: u64,
+    pub pinned: bool,
+}
+
+/// Lines kept to be shown with a divergence.
+const LAST_LINES: usize = 20_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Lives {
+    pub living: BTreeMap<Name, Life>,
+    ids: HashMap<u64, Name>,
+    ended_ids: HashSet<u64>,
+    /// By process and type, or `denied`: what the actors' processes were said to do in this round.
+    pub said: HashMap<(u32, &'static str), Vec<Item>>,
+    pub illegal: Vec<String>,
+    pub lines: u64,
+    pub created: u64,
+    pub lost: u64,
+    pub losses: u64,
+    pub resyncs: u64,
+    /// A `lost` line came in this round.
+    pub lossy: bool,
+    /// `lost` lines that no `resynced` followed yet.
+    pub unrepaired: bool,
+    pub last: VecDeque<String>,
+    /// uts namespaces made by markers.
+    pub markers: HashSet<u32>,
+    /// Time of the group of refusals that the last line belonged to.
+    refusal: Option<(u32, u64)>,
+}
+
+fn type_name(name: &str) -> Option<&'static str> {
+    KINDS.into_iter().find(|kind| kind.name == name).map(|kind| kind.name)
+}
+
+impl Lives {
+    /// Forgets what was compared.
+    pub fn next_round(&mut self) {
+        self.said.clear();
+        self.last.clear();
+        self.markers.clear();
+        self.lossy = false;
+    }
+
+    pub fn read(&mut self, line: &Line) {
+        self.lines += 1;
+        if self.last.len() == LAST_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.raw.clone());
+        match line.event.as_str() {
+            "lost" => {
+                let count = serde_json::from_str::<serde_json::Value>(&line.raw).ok();
+                self.lost += count.and_then(|v| nstrace_tests::line::number(v.get("count"))).unwrap_or(1);
+                self.losses += 1;
+                (self.lossy, self.unrepaired) = (true, true);
+            }
+            "resynced" => {
+                self.resyncs += 1;
+                self.unrepaired = false;
+            }
+            "denied" => self.denied(line),
+            "snapshot" | "created" | "joined" | "left" | "destroyed" | "pinned" | "unpinned" => {
+                if let Err(fault) = self.life(line) {
+                    self.illegal.push(format!("{fault}: {}", line.raw));
+                }
+                self.note(line);
+            }
+            _ => {}
+        }
+    }
+
+    fn life(&mut self, line: &Line) -> Result<(), &'static str> {
+        let ns_type = line.ns_type().and_then(type_name).ok_or("a line without a type")?;
+        let inum = line.inum().ok_or("a line without a number")?;
+        let name = (ns_type, inum);
+        let initial = line.ns.as_ref().and_then(|ns| ns.initial) == Some(true);
+        let id = line.ns_id();
+        if matches!(line.event.as_str(), "snapshot" | "created") {
+            if self.living.keys().any(|known| known.1 == inum && *known != name) {
+                return Err("its number is another living namespace's");
+            }
+            if let Some(id) = id
+                && (self.ended_ids.contains(&id) || self.ids.insert(id, name).is_some())
+            {
+                return Err("its id has been another namespace's");
+            }
+            let mut life = Life { id, initial, ..Life::default() };
+            if line.event == "snapshot" {
+                let document: serde_json::Value = serde_json::from_str(&line.raw).map_err(|_| "no JSON")?;
+                life.unnamed = document["nprocs"].as_u64().unwrap_or(0);
+                life.pinned = document["holders"].as_array().is_some_and(|holders| !holders.is_empty());
+            } else {
+                self.created += 1;
+            }
+            return match self.living.insert(name, life) {
+                Some(_) => Err("it lives already"),
+                None => Ok(()),
+            };
+        }
+        let life = self.living.get_mut(&name).ok_or("it does not live")?;
+        if life.id != id {
+            return Err("its id was another one");
+        }
+        let pid = line.pid();
+        match line.event.as_str() {
+            // Tasks in initial namespaces only are not followed.
+            "joined" | "left" if life.initial => {}
+            "joined" => {
+                let new = life.members.insert(pid.ok_or("a member without a pid")?);
+                return if new { Ok(()) } else { Err("it is a member already") };
+            }
+            "left" => {
+                let named = life.members.remove(&pid.ok_or("a member without a pid")?);
+                life.unnamed = life.unnamed.checked_sub(u64::from(!named)).ok_or("it was no member")?;
+            }
+            "pinned" if std::mem::replace(&mut life.pinned, true) => return Err("it is pinned already"),
+            "unpinned" if !std::mem::replace(&mut life.pinned, false) => return Err("it was not pinned"),
+            "destroyed" => {
+                let life = self.living.remove(&name).unwrap_or_default();
+                if let Some(id) = id {
+                    self.ids.remove(&id);
+                    self.ended_ids.insert(id);
+                }
+                if !life.members.is_empty() || life.unnamed > 0 {
+                    return Err("it has members");
+                }
+                if life.pinned {
+                    return Err("it is pinned");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The actors' lines, to be compared one by one.
+    fn note(&mut self, line: &Line) {
+        let Some(task) = &line.task else { return };
+        let (Some(ns_type), Some(inum)) = (line.ns_type().and_then(type_name), line.inum()) else { return };
+        let marker = task.comm.as_deref().map(str::as_bytes) == Some(crate::marker::COMM);
+        if marker && line.event == "created" {
+            self.markers.insert(inum);
+        }
+        // execve of /proc/self/exe makes it `exe` for a moment.
+        let ours = match task.comm.as_deref() {
+            Some("exe") => line.via() == Some("exec"),
+            comm => comm.map(str::as_bytes) == Some(crate::COMM),
+        };
+        if !ours {
+            return;
+        }
+        let event = match line.event.as_str() {
+            "created" => "created",
+            "joined" => "joined",
+            "left" => "left",
+            _ => return,
+        };
+        let item = Item::Change { event, via: via(line), flags: flags(line), inum };
+        self.said.entry((task.pid, ns_type)).or_default().push(item);
+    }
+
+    /// The lines of one refused call come one after the other with one time.
+    fn denied(&mut self, line: &Line) {
+        let Some(task) = &line.task else { return };
+        if task.comm.as_deref().map(str::as_bytes) != Some(crate::COMM) {
+            return;
+        }
+        let ns_type = line.ns_type().and_then(type_name);
+        let group = (task.tid, line.boot_ns().unwrap_or(0));
+        let items = self.said.entry((task.pid, "denied")).or_default();
+        if self.refusal.replace(group) == Some(group)
+            && let Some(Item::Denied { types, .. }) = items.last_mut()
+        {
+            types.extend(ns_type);
+            return;
+        }
+        let errno = line.cause.as_ref().and_then(|cause| cause.errno.clone()).unwrap_or_default();
+        let types = ns_type.into_iter().collect();
+        items.push(Item::Denied { via: via(line), flags: flags(line), errno, types });
+    }
+}
+
+fn via(line: &Line) -> String {
+    line.via().unwrap_or_default().to_owned()
+}
+
+/// The `CLONE_NEW*` flags.
+fn flags(line: &Line) -> u64 {
+    let names = line.cause.as_ref().and_then(|cause| cause.flags.as_deref()).unwrap_or_default();
+    let flag = |name: &String| KINDS.into_iter().find(|kind| kind.flag_name == name).map_or(0, |kind| kind.flag);
+    names.iter().map(flag).fold(0, |all, flag| all | flag)
+}

@@ -1,0 +1,125 @@
+//! Long random runs: workers perform seeded random namespace operations and log what the kernel answered; whenever all
+//! stand still, what `nstrace watch -J` said is compared with the logs, /proc and the census.
+//!
+//! ```text
+//! generate ─► op ─► worker, perform ─► record ─► expected ─┐
+//!                                                          ├─► expected::differences, compare ─► divergence ─► shrink
+//! nstrace watch -J ─► stream ─► lives ─────────────────────┤
+//! /proc ─► walk, nstrace ls -J ─► census ──────────────────┘
+//! ```
+
+mod actor;
+mod census;
+mod compare;
+mod crew;
+mod expected;
+mod fuzz;
+mod generate;
+mod lives;
+mod marker;
+mod messages;
+mod op;
+mod perform;
+mod record;
+mod run;
+mod shrink;
+mod spawn;
+mod stream;
+mod walk;
+mod worker;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use nstrace_tests::{program, sys};
+
+/// Name of all processes whose lines are compared one by one.
+pub const COMM: &[u8] = b"soak";
+
+/// Random namespace operations against nstrace watch
+#[derive(Debug, Parser)]
+#[command(name = "soak", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// How nstrace attaches [default: NSTRACE_ATTACH, or auto]
+    #[arg(long)]
+    attach: Option<String>,
+    /// Operations altogether
+    #[arg(long, default_value_t = 10_000)]
+    ops: u64,
+    /// The same seed makes the same operations
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Processes working side by side
+    #[arg(long, default_value_t = 3)]
+    workers: usize,
+    /// Operations of one worker between two comparisons
+    #[arg(long, default_value_t = 50)]
+    round: usize,
+    /// Operations of one worker before it is replaced
+    #[arg(long, default_value_t = 150)]
+    share: usize,
+    /// Compare with the census in every Nth round
+    #[arg(long, default_value_t = 5)]
+    census: u64,
+    /// Ring buffer of the watch in bytes: small ones make it lose records
+    #[arg(long)]
+    ring_size: Option<u64>,
+    /// Stop the reader (SIGSTOP) during every Nth round
+    #[arg(long)]
+    suspend: Option<u64>,
+    /// Perform this script, a JSON list of operations, instead of random ones
+    #[arg(long, conflicts_with = "ops")]
+    script: Option<PathBuf>,
+    /// How long to try to shorten the script of a divergence, in seconds
+    #[arg(long, default_value_t = 120)]
+    shrink: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// A worker; started by the coordinator
+    #[command(hide = true)]
+    Work { folder: String },
+    /// A process of a worker after execve
+    #[command(hide = true)]
+    AfterExec { pid: u32, tid: u32, ready: String, children: Vec<String> },
+    /// A mark in the stream
+    #[command(hide = true)]
+    Mark,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.part {
+        Some(Part::Work { folder }) => {
+            sys::set_comm(COMM);
+            worker::work(folder)
+        }
+        Some(Part::AfterExec { pid, tid, ready, children }) => {
+            spawn::after_exec(pid, tid, ready.parse().ok(), &children)
+        }
+        Some(Part::Mark) => marker::mark(),
+        None => coordinate(cli.options),
+    }
+}
+
+fn coordinate(mut options: Options) -> ExitCode {
+    options.attach.get_or_insert_with(program::attach);
+    match run::run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("soak: {error:#}");
+            println!("soak: FAILED");
+            ExitCode::FAILURE
+        }
+    }
+}

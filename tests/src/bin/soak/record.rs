@@ -1,0 +1,98 @@
+//! The log of a worker and its descendants: what they did and what the kernel answered, one JSON object per line.
+//!
+//! Within one worker's family one process acts at a time, so its log is in order.
+
+use std::path::Path;
+
+use nstrace_tests::{kinds, nsfs};
+use serde::{Deserialize, Serialize};
+
+/// Inode numbers in the order of [`kinds::SLOTS`]; 0: could not be read.
+pub type Slots = [u32; kinds::SLOTS.len()];
+
+/// The slots of a task by its folder `…/ns`.
+pub fn slots(folder: &str) -> Slots {
+    kinds::SLOTS.map(|slot| nsfs::inum_of_link(Path::new(&format!("{folder}/{slot}"))).unwrap_or(0))
+}
+
+/// The calling thread's.
+pub fn own_slots() -> Slots {
+    slots("/proc/thread-self/ns")
+}
+
+/// The place of a type or slot in [`Slots`].
+pub fn index(slot: &str) -> usize {
+    kinds::SLOTS.iter().position(|name| *name == slot).expect("a slot of kinds::SLOTS")
+}
+
+/// One line. All pids are those of the initial pid namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line of a worker.
+    Worker {
+        pid: u32,
+        slots: Slots,
+    },
+    /// A child was made; said by itself.
+    Born {
+        pid: u32,
+        parent: u32,
+        call: String,
+        flags: u64,
+        slots: Slots,
+    },
+    /// A thread was made.
+    Thread {
+        pid: u32,
+        tid: u32,
+        slots: Slots,
+    },
+    /// unshare or setns came back; clone when it failed.
+    Call {
+        pid: u32,
+        tid: u32,
+        call: String,
+        flags: u64,
+        errno: Option<String>,
+        after: Slots,
+    },
+    /// execve by the thread `tid`; every other thread of the process is gone.
+    Exec {
+        pid: u32,
+        tid: u32,
+        after: Slots,
+    },
+    /// The process ended, or was killed; its living descendants go with it.
+    Exit {
+        pid: u32,
+    },
+    ThreadExit {
+        pid: u32,
+        tid: u32,
+    },
+    /// A message with a namespace file waits to be received by this process, from which only it can take it.
+    Sent {
+        pid: u32,
+        ns_type: String,
+        inum: u32,
+    },
+    /// The oldest message was received.
+    Received {
+        pid: u32,
+    },
+    /// An io_uring of this process keeps the file.
+    Registered {
+        pid: u32,
+        ns_type: String,
+        inum: u32,
+    },
+    /// All operations of the round are done.
+    Barrier {
+        operations: u64,
+    },
+    /// The actor itself has a problem: no result counts.
+    Trouble {
+        what: String,
+    },
+}

@@ -1,0 +1,335 @@
+//! The rounds of one run, and what it says in the end.
+
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use fastrand::Rng;
+use nstrace_tests::{
+    doctor::Facts,
+    program::{self, patience, settle},
+};
+use rustix::process::Signal;
+
+use crate::{
+    Options,
+    census::Census,
+    compare,
+    crew::Crew,
+    expected::{self, Expected},
+    generate, marker,
+    op::Op,
+    shrink,
+    stream::Stream,
+    walk::Walk,
+};
+
+/// Pause between two looks at a kernel that is not done yet.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// nstrace and the kernel do not agree.
+#[derive(Debug)]
+pub struct Divergence {
+    pub round: u64,
+    pub differences: Vec<String>,
+    /// What each worker had done.
+    pub scripts: Vec<Vec<Op>>,
+}
+
+/// What can be compared here.
+#[derive(Debug)]
+struct Abilities {
+    pins: bool,
+    ends: bool,
+    /// The census lists every namespace there is (6.18+).
+    lists: bool,
+    /// setns and unshare are seen when they return.
+    late: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Run<'a> {
+    options: &'a Options,
+    abilities: Abilities,
+    stream: Stream,
+    crew: Crew,
+    expected: Expected,
+    rounds: u64,
+    lossy_rounds: u64,
+    censuses: u64,
+    /// Departures in this round, and before, that were told by the next owner of the number.
+    overtaken: u64,
+    overtaken_before: u64,
+}
+
+/// Runs as the options say and prints the figures; false after a divergence.
+///
+/// # Errors
+/// When nstrace or the workers themselves fail.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let start = Instant::now();
+    let mut run = Run::start(options)?;
+    if !run.abilities.pins {
+        program::note("not compared: who is pinned (doctor: pins are not seen in this mode)");
+    }
+    if !run.abilities.ends {
+        program::note("not compared: ends of namespaces (doctor: they are not seen in this mode)");
+    }
+    let divergence = match &options.script {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let script: Vec<Op> =
+                serde_json::from_slice(&text).with_context(|| format!("{} is no script", path.display()))?;
+            run.script(&script)?
+        }
+        None => run.random()?,
+    };
+    let Some(divergence) = divergence else {
+        let figures = run.finish(start)?;
+        println!("soak: ok: {figures}");
+        return Ok(true);
+    };
+    run.show(&divergence)?;
+    let figures = run.figures(start);
+    drop(run);
+    if options.script.is_none() && options.shrink > 0 {
+        shrink::shrink(options, &divergence);
+    }
+    println!("soak: FAILED: seed {}, {figures}", options.seed);
+    Ok(false)
+}
+
+impl<'a> Run<'a> {
+    /// Starts the watch.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn start(options: &'a Options) -> anyhow::Result<Self> {
+        let attach = options.attach.as_deref().unwrap_or("auto");
+        let mut command = Command::new(program::nstrace());
+        let doctor = program::run(command.args(["doctor", "-J", "--attach", attach]), patience())?;
+        let facts = Facts::parse(&doctor.text())?;
+        let abilities = Abilities {
+            pins: facts.sees_pins(),
+            ends: facts.unseen("destroyed").is_none(),
+            lists: kernel_lists(),
+            late: facts.unseen("setns-target").is_some(),
+        };
+        let more: Vec<String> =
+            options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
+        let stream = Stream::start(attach, &more)?;
+        Ok(Self {
+            options,
+            abilities,
+            stream,
+            crew: Crew::new()?,
+            expected: Expected::default(),
+            rounds: 0,
+            lossy_rounds: 0,
+            censuses: 0,
+            overtaken: 0,
+            overtaken_before: 0,
+        })
+    }
+
+    fn random(&mut self) -> anyhow::Result<Option<Divergence>> {
+        let mut rng = Rng::with_seed(self.options.seed);
+        while self.expected.operations < self.options.ops {
+            self.crew.fill(self.options.workers, self.options.share, &mut self.expected)?;
+            let size = self.options.round;
+            let divergence = self.round(|| (0..size).map(|_| generate::operation(&mut rng)).collect())?;
+            if divergence.is_some() {
+                return Ok(divergence);
+            }
+        }
+        self.last_round()
+    }
+
+    /// One worker performs a script, as in random runs in rounds.
+    ///
+    /// # Errors
+    /// When nstrace or the worker fails.
+    pub fn script(&mut self, script: &[Op]) -> anyhow::Result<Option<Divergence>> {
+        self.crew.fill(1, usize::MAX, &mut self.expected)?;
+        for ops in script.chunks(self.options.round) {
+            let divergence = self.round(|| ops.to_vec())?;
+            if divergence.is_some() {
+                return Ok(divergence);
+            }
+        }
+        self.last_round()
+    }
+
+    /// Nobody is left.
+    fn last_round(&mut self) -> anyhow::Result<Option<Divergence>> {
+        let scripts: Vec<Vec<Op>> = self.crew.scripts().iter().map(|script| script.to_vec()).collect();
+        self.crew.dismiss_all(&mut self.expected)?;
+        let mut divergence = self.round(Vec::new)?;
+        if let Some(divergence) = &mut divergence {
+            divergence.scripts = scripts;
+        }
+        Ok(divergence)
+    }
+
+    fn round(&mut self, ops: impl FnMut() -> Vec<Op>) -> anyhow::Result<Option<Divergence>> {
+        self.rounds += 1;
+        let suspend = self.options.suspend.is_some_and(|every| self.rounds.is_multiple_of(every));
+        if suspend {
+            self.stream.signal(Signal::STOP);
+        }
+        let performed = self.crew.round(ops, &mut self.expected);
+        if suspend {
+            self.stream.signal(Signal::CONT);
+        }
+        performed?;
+        anyhow::ensure!(self.expected.trouble.is_empty(), "the actors failed: {:?}", self.expected.trouble);
+        let differences = self.settle()?;
+        if self.stream.lives().0.lossy {
+            self.lossy_rounds += 1;
+        }
+        self.overtaken_before += std::mem::take(&mut self.overtaken);
+        if differences.is_empty() {
+            self.expected.next_round();
+            self.stream.lives().0.next_round();
+            return Ok(None);
+        }
+        let scripts = self.crew.scripts().iter().map(|script| script.to_vec()).collect();
+        Ok(Some(Divergence { round: self.rounds, differences: differences.into_iter().collect(), scripts }))
+    }
+
+    /// Waits for all lines so far; then compares until there is no difference, or none that goes away.
+    fn settle(&mut self) -> anyhow::Result<BTreeSet<String>> {
+        let deadline = Instant::now() + settle() * 2;
+        let mark = marker::set()?;
+        let marked = self.stream.wait_for(patience(), |lives| lives.markers.contains(&mark) || lives.unrepaired);
+        if !marked {
+            return Ok(BTreeSet::from(["the line of the mark did not come".to_owned()]));
+        }
+        let with_census = self.rounds.is_multiple_of(self.options.census) || self.crew.scripts().is_empty();
+        let mut differences: Option<BTreeSet<String>> = None;
+        loop {
+            let now = self.look(with_census)?;
+            let illegal = std::mem::take(&mut self.stream.lives().0.illegal);
+            if !illegal.is_empty() {
+                return Ok(illegal.into_iter().collect());
+            }
+            let still: BTreeSet<String> = match differences {
+                // An id or a number in the text that changes is a new difference, so it counts only when it stays.
+                Some(before) => before.intersection(&now).cloned().collect(),
+                None => now,
+            };
+            if still.is_empty() || Instant::now() >= deadline {
+                self.censuses += u64::from(with_census);
+                return Ok(still);
+            }
+            differences = Some(still);
+            self.crew.catch_up(LOOK, &mut self.expected)?;
+        }
+    }
+
+    fn look(&mut self, with_census: bool) -> anyhow::Result<BTreeSet<String>> {
+        let walk = Walk::now(self.abilities.pins);
+        let census = with_census.then(Census::now).transpose()?;
+        let hidden = self.expected.hidden_holders();
+        let guard = self.stream.lives();
+        let lives = &guard.0;
+        let mut differences = BTreeSet::new();
+        if guard.1 {
+            differences.insert("nstrace watch has ended".to_owned());
+        }
+        if lives.unrepaired {
+            differences.insert("records were lost and no resynced line came".to_owned());
+        }
+        if !lives.lossy {
+            let (found, overtaken) = expected::differences(&self.expected.items, &lives.said, self.abilities.late);
+            differences.extend(found);
+            self.overtaken = overtaken;
+        }
+        if self.abilities.ends {
+            differences.extend(compare::with_walk(lives, &walk, self.abilities.pins.then_some(&hidden)));
+            if let Some(census) = census {
+                differences.extend(compare::with_census(lives, &census, self.abilities.lists));
+            }
+        }
+        Ok(differences)
+    }
+
+    fn show(&self, divergence: &Divergence) -> anyhow::Result<()> {
+        println!("soak: divergence in round {} (seed {}):", divergence.round, self.options.seed);
+        for difference in divergence.differences.iter().take(20) {
+            println!("  {difference}");
+        }
+        if divergence.differences.len() > 20 {
+            println!("  and {} more", divergence.differences.len() - 20);
+        }
+        let folder = folder()?;
+        let mut file = std::fs::File::create(folder.join("lines.jsonl"))?;
+        for line in &self.stream.lives().0.last {
+            writeln!(file, "{line}")?;
+        }
+        let mut file = std::fs::File::create(folder.join("expected.txt"))?;
+        for (key, items) in &self.expected.items {
+            writeln!(file, "{key:?}: {items:#?}")?;
+        }
+        let mut file = std::fs::File::create(folder.join("log.jsonl"))?;
+        for record in &self.expected.log {
+            writeln!(file, "{}", serde_json::to_string(record)?)?;
+        }
+        for (number, script) in divergence.scripts.iter().enumerate() {
+            std::fs::write(folder.join(format!("script-{number}.json")), serde_json::to_vec_pretty(script)?)?;
+        }
+        println!("soak: lines and scripts are in {}", folder.display());
+        Ok(())
+    }
+
+    fn finish(self, start: Instant) -> anyhow::Result<String> {
+        let figures = self.figures(start);
+        self.stream.end()?;
+        Ok(figures)
+    }
+
+    fn figures(&self, start: Instant) -> String {
+        let guard = self.stream.lives();
+        let lives = &guard.0;
+        format!(
+            "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census), \
+             {} departures told by the next owner of the number, {} lost in {} losses, {} resynced, {:.0} s",
+            self.expected.operations,
+            self.expected.processes_made,
+            lives.created,
+            lives.lines,
+            self.rounds,
+            self.lossy_rounds,
+            self.censuses,
+            self.overtaken_before,
+            lives.lost,
+            lives.losses,
+            lives.resyncs,
+            start.elapsed().as_secs_f64()
+        )
+    }
+}
+
+/// Where what explains a divergence is left: `NSTRACE_KEEP`, else a folder in the temporary one.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn folder() -> anyhow::Result<PathBuf> {
+    let folder =
+        std::env::var_os("NSTRACE_KEEP").map_or_else(|| std::env::temp_dir().join("nstrace-soak"), PathBuf::from);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// From 6.18 on the kernel has lists of all namespaces.
+fn kernel_lists() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 18)
+}

@@ -1,0 +1,71 @@
+//! `cargo xtask soak`: the tests crate's `soak` program with the freshly built nstrace, natively or in guests.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::guest::kernel::Kernel;
+use crate::guest::machine::Machine;
+use crate::guest::payload::Payload;
+use crate::{guest, step, vm};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Guest kernels: 5.10, 6.1, 6.12, 7.x (repeatable; default: this machine's own)
+    #[arg(short, long = "kernel")]
+    kernels: Vec<Kernel>,
+    /// Attach modes, one run each
+    #[arg(long, value_delimiter = ',', default_value = "auto", value_parser = ["auto", "kprobe", "fentry", "tracepoint"])]
+    attach: Vec<String>,
+    /// Operations of one run
+    #[arg(long, default_value_t = 100_000)]
+    ops: u64,
+    /// The same seed makes the same operations
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Time limit of one guest in seconds
+    #[arg(long, default_value_t = 86_400)]
+    timeout: u64,
+    /// More arguments of soak, e.g. --ring-size 65536, --suspend 10
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+/// Returns 0 when nstrace and the kernel agreed in every run, 1 otherwise.
+pub fn run(args: &Args) -> Result<u8> {
+    if !args.kernels.is_empty() {
+        guest::prepare(&args.kernels)?;
+    }
+    let programs = vm::programs(false)?;
+    let mut worst = 0;
+    for attach in &args.attach {
+        let mut words: Vec<String> =
+            ["--attach", attach, "--ops", &args.ops.to_string(), "--seed", &args.seed.to_string()]
+                .map(str::to_owned)
+                .into();
+        words.extend(args.more.iter().cloned());
+        if args.kernels.is_empty() {
+            let of = |name: &str| programs.iter().find(|(known, _)| known == name).map(|(_, path)| path);
+            let soak = of("soak").context("cargo reported no soak binary")?;
+            let mut command = Command::new(soak);
+            command.args(&words).env("NSTRACE_BIN", of("nstrace").context("cargo reported no nstrace binary")?);
+            step::note(format_args!("soak on this machine, attach mode {attach}"));
+            let status = command.status().context("cannot start soak")?;
+            worst = worst.max(u8::from(!status.success()));
+        }
+        for &kernel in &args.kernels {
+            let mut command = vec!["soak".to_owned()];
+            command.extend(words.iter().cloned());
+            let mut payload = Payload::new(&command);
+            for (name, path) in &programs {
+                payload.program(name, path);
+            }
+            payload.env("NSTRACE_GUEST", "1");
+            payload.env("NSTRACE_BIN", "/payload/bin/nstrace");
+            let machine = Machine { timeout_seconds: args.timeout, ..Machine::new(kernel) };
+            step::note(format_args!("soak in a guest with kernel {kernel}, attach mode {attach}"));
+            worst = worst.max(u8::from(machine.run(&payload)? != 0));
+        }
+    }
+    Ok(worst)
+}
