@@ -44,8 +44,9 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
     let super_block = peek_ptr(inode, census!(inode_i_sb));
     let magic = peek_u64(super_block, census!(super_block_s_magic));
     let cred = peek_ptr(file, census!(file_f_cred));
-    let foreign = peek_u64(task, offset!(task_real_cred)) != number(&mut scratch.cred, cred)
-        && peek_u32(peek_ptr(cred, offset!(cred_user_ns)), offset!(user_namespace_level)) != 0;
+    // Most files were opened with the very credentials that the task has.
+    let own = number(&mut scratch.cred, peek_ptr(task, offset!(task_real_cred)));
+    let foreign = number(&mut scratch.cred, cred) != own;
     let owner = if census!(file_f_owner_pid) == ABSENT { census!(file_f_owner) } else { census!(file_f_owner_pid) };
     let has_owner = number(&mut scratch.inode, peek_ptr(file, owner)) != 0;
     let block_owner = peek_ptr(super_block, census!(super_block_s_user_ns));

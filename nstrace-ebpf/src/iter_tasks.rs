@@ -9,7 +9,7 @@ use nstrace_common::{
 
 use crate::{
     config::{offset, self_tgid},
-    kernel_memory::{Kptr, load_ptr, load_u32, number, peek_ptr, peek_u32, peek_u64},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, peek_u32, peek_u64},
     seen::{Visit, census, describe, describe_waiting, head, key},
     slots::for_each_nsproxy_slot,
     task::active_pid_ns,
@@ -45,8 +45,24 @@ struct Scratch {
     /// When they were described. A visit that is repeated has to describe them again.
     session: u64,
     visit: u64,
-    /// For [`number`].
-    place: u64,
+    /// `struct nsproxy`, read at once.
+    nsproxy: [u64; NSPROXY],
+}
+
+/// Words of `struct nsproxy`: a count and eight namespaces.
+const NSPROXY: usize = 9;
+
+impl Scratch {
+    /// The pointer at `offset` of the copy of `nsproxy`.
+    #[inline(always)]
+    fn space(&self, offset: u32) -> u64 {
+        // A constant to the verifier.
+        if offset as usize > (NSPROXY - 1) * 8 {
+            return 0;
+        }
+        // SAFETY: inside the copy.
+        unsafe { (&raw const self.nsproxy).cast::<u8>().add(offset as usize).cast::<u64>().read_volatile() }
+    }
 }
 
 impl TaskIteration {
@@ -84,20 +100,25 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     let Some(to) = TASK_OUT.get_ptr_mut(0) else { return 0 };
     // SAFETY: the scratch slot of this CPU, of whose record every field is written.
     let scratch = unsafe { &mut *to };
-    write_task(&mut scratch.record, &mut scratch.place, task, tgid);
+    write_task(&mut scratch.record, task, tgid);
 
-    let nsproxy = peek_ptr(task, offset!(task_nsproxy));
+    // SAFETY: the helper writes as many bytes as there are, zeroes when there is no nsproxy.
+    unsafe {
+        let nsproxy = scratch.record.nsproxy as Kptr;
+        bpf_probe_read_kernel((&raw mut scratch.nsproxy).cast(), (NSPROXY * 8) as u32, nsproxy.cast());
+    }
     let mut differs = 0;
     for_each_nsproxy_slot!(|SLOT, T, member| {
         let _ = T;
-        let before = scratch.spaces[SLOT];
-        differs |= before ^ number(&mut scratch.spaces[SLOT], peek_ptr(nsproxy, member));
+        let space = scratch.space(member);
+        differs |= scratch.spaces[SLOT] ^ space;
+        scratch.spaces[SLOT] = space;
     });
-    let real_cred = peek_ptr(task, offset!(task_real_cred));
-    let before = scratch.spaces[USER];
-    differs |= before ^ number(&mut scratch.spaces[USER], peek_ptr(real_cred, offset!(cred_user_ns)));
-    let before = scratch.spaces[PID];
-    differs |= before ^ number(&mut scratch.spaces[PID], active_pid_ns(task));
+    let user = load_u64(scratch.record.real_cred as Kptr, offset!(cred_user_ns));
+    let pid = active_pid_ns(task) as u64;
+    differs |= (scratch.spaces[USER] ^ user) | (scratch.spaces[PID] ^ pid);
+    scratch.spaces[USER] = user;
+    scratch.spaces[PID] = pid;
     if differs != 0 || scratch.session != session || scratch.visit >= visit.number {
         scratch.session = session;
         scratch.visit = visit.number;
@@ -113,32 +134,32 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     0
 }
 
-/// Everything but the slots.
+/// Everything but the slots. Pointers are loaded without their type: for each typed one the verifier searches the kernel's
+/// BTF by name, which takes as long as some thousand loads.
 #[inline(always)]
-fn write_task(record: &mut Task, place: &mut u64, task: Kptr, tgid: u32) {
-    let real_cred = peek_ptr(task, offset!(task_real_cred));
+fn write_task(record: &mut Task, task: Kptr, tgid: u32) {
+    let real_cred = load_ptr(task, offset!(task_real_cred));
     record.head = head::<Task>(kind::TASK);
     record.start_boottime = peek_u64(task, offset!(task_start_boottime));
     record.cgroup = cgroup_of(task);
-    record.nsproxy = peek_u64(task, offset!(task_nsproxy));
+    record.nsproxy = load_u64(task, offset!(task_nsproxy));
     record.real_cred = real_cred as u64;
-    record.cred = peek_u64(task, offset!(task_cred));
-    record.pid = peek_u64(task, offset!(task_thread_pid));
-    record.ucounts = peek_u64(real_cred, census!(cred_ucounts));
-    let mm = peek_ptr(task, census!(task_mm));
-    record.mm_user = key(number(place, peek_ptr(mm, census!(mm_struct_user_ns))) as Kptr, USER as u32);
-    let signal = number(place, peek_ptr(task, census!(task_signal))) as Kptr;
+    record.cred = load_u64(task, offset!(task_cred));
+    record.pid = load_u64(task, offset!(task_thread_pid));
+    record.ucounts = load_u64(real_cred, census!(cred_ucounts));
+    let signal = load_ptr(task, census!(task_signal));
     record.group = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_PGID));
     record.session = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_SID));
-    // The verifier would want this one to be tested for null.
-    let mm = number(&mut record.mm, mm) as Kptr;
+    let mm = load_ptr(task, census!(task_mm));
+    record.mm = mm as u64;
+    record.mm_user = key(load_ptr(mm, census!(mm_struct_user_ns)), USER as u32);
     let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
     record.exe_cred = exe_cred as u64;
     record.exe_user = key(load_ptr(exe_cred, offset!(cred_user_ns)), USER as u32);
     record.tid = peek_u32(task, offset!(task_pid));
     record.tgid = tgid;
-    record.ppid = peek_u32(peek_ptr(task, census!(task_real_parent)), offset!(task_tgid));
-    record.uid = peek_u32(real_cred, offset!(cred_uid));
+    record.ppid = load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid));
+    record.uid = load_u32(real_cred, offset!(cred_uid));
     record.flags = peek_u32(task, offset!(task_flags));
     record.exit_state = peek_u32(task, census!(task_exit_state));
     // SAFETY: the helper writes sixteen bytes.
@@ -162,8 +183,8 @@ fn pid_of(pid: Kptr) -> Pid {
 
 #[inline(always)]
 fn cgroup_of(task: Kptr) -> u64 {
-    let cgroup = peek_ptr(peek_ptr(task, offset!(task_cgroups)), offset!(css_set_dfl_cgrp));
-    peek_u64(peek_ptr(cgroup, offset!(cgroup_kn)), offset!(kernfs_node_id))
+    let cgroup = load_ptr(load_ptr(task, offset!(task_cgroups)), offset!(css_set_dfl_cgrp));
+    load_u64(load_ptr(cgroup, offset!(cgroup_kn)), offset!(kernfs_node_id))
 }
 
 const _: () = assert!(PID_FOR_CHILDREN == 8 && TIME_FOR_CHILDREN == 9);

@@ -105,6 +105,7 @@ fn census() -> Census {
     }));
     // A thread that went elsewhere, a zombie, and one whose children will be.
     builder.task(TaskFact {
+        nsproxy: 0x1301,
         slots: Slot::ALL.map(|slot| key(slot.ns_type(), if slot.ns_type() == NsType::Uts { 2 } else { 0 })),
         ..task(300, 301, 1, b"\xe2\x80\xaetxt", |_| 0)
     });
@@ -133,7 +134,7 @@ fn census() -> Census {
         ),
         (pid, Holder::Pidfd(at(14)), Object::Pid(1)),
         (key(NsType::Ipc, 3), Holder::Shm { pid: 300, id: 5 }, Object::File(1)),
-        (key(NsType::Ipc, 3), Holder::Other { at: at(15), what: "file system context" }, Object::File(2)),
+        (key(NsType::Ipc, 3), Holder::Other { at: Some(at(15)), what: "file system context" }, Object::File(2)),
     ] {
         builder.holder(HolderFact { ns, holder, object });
     }

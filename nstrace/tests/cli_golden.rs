@@ -99,6 +99,7 @@ fn report() -> Report {
         kind,
         target: target.to_owned(),
         rejected: rejected.map(str::to_owned),
+        verifier: None,
     };
     Report {
         kernel: "6.12.107+deb13-cloud-amd64".to_owned(),
@@ -125,11 +126,10 @@ fn report() -> Report {
                 meaning: "a task changes namespaces",
                 coverage: Coverage::Partial,
                 hooks: vec![
-                    hook(
-                        "fentry",
-                        "switch_task_namespaces",
-                        Some("the verifier refuses it\n0: R1=ctx()\n1: (79) r1 = 0"),
-                    ),
+                    HookUse {
+                        verifier: Some("0: R1=ctx()\n1: (79) r1 = 0\x1b".to_owned()),
+                        ..hook("fentry", "switch_task_namespaces", Some("the verifier refuses it"))
+                    },
                     hook("tracepoint", "syscalls/sys_exit_setns", None),
                     hook("tracepoint", "syscalls/sys_exit_unshare", None),
                 ],

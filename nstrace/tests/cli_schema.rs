@@ -43,8 +43,13 @@ fn report() -> Report {
             meaning: "a namespace is freed",
             coverage: Coverage::Partial,
             hooks: vec![
-                HookUse { kind: "fentry", target: "proc_free_inum".to_owned(), rejected: None },
-                HookUse { kind: "kprobe", target: "proc_free_inum".to_owned(), rejected: Some("lockdown".to_owned()) },
+                HookUse { kind: "fentry", target: "proc_free_inum".to_owned(), rejected: None, verifier: None },
+                HookUse {
+                    kind: "kprobe",
+                    target: "proc_free_inum".to_owned(),
+                    rejected: Some("lockdown".to_owned()),
+                    verifier: Some("R1 invalid\nprocessed 3 insns".to_owned()),
+                },
             ],
             invisible: Some("the owner".to_owned()),
         }],

@@ -100,7 +100,7 @@ fn help_names_every_verb_and_flag() {
         String::from_utf8(output.stdout).expect("help is UTF-8")
     };
     let verbs = help(&["--help"]);
-    for verb in ["watch", "doctor", "schema"] {
+    for verb in ["watch", "record", "replay", "verify", "doctor", "schema"] {
         assert!(verbs.contains(&format!("\n  {verb} ")), "{verb} is missing:\n{verbs}");
     }
     let watch = help(&["watch", "--help"]);

@@ -267,6 +267,18 @@ fn exec_by_a_thread_takes_the_leaders_place() {
     assert_eq!(w.lines(), ["left net exit 2", "destroyed net exit 2 lifetime"]);
 }
 
+/// The switch to the new time namespace is told, and the old one freed, before the exec itself.
+#[test]
+fn exec_by_a_thread_leaves_a_time_namespace() {
+    let mut w = Watch::new(true);
+    let p = w.toy.clone(INIT, TIME);
+    let t = w.toy.clone(p, CLONE_THREAD);
+    w.toy.unshare(t, TIME);
+    w.lines();
+    w.toy.exec(t);
+    assert_eq!(w.lines(), ["left time exec 2", "joined time exec 2", "destroyed time exec 2 lifetime"]);
+}
+
 #[test]
 fn a_call_that_fails_half_way_made_nothing() {
     for ids in [true, false] {
@@ -403,6 +415,32 @@ fn the_end_of_a_namespace_shows_when_its_number_does() {
             ]
         );
     }
+}
+
+/// A hook at the return of unshare(2) speaks after the old namespace was freed, and its number may be in use by then.
+#[test]
+fn a_number_used_again_before_the_call_that_freed_it_returned() {
+    let mut w = Watch::new(true);
+    let a = w.toy.clone(INIT, NET);
+    let b = w.toy.clone(INIT, 0);
+    w.lines();
+    w.toy.unshare(a, NET);
+    let mut late: Vec<Stamped> =
+        w.toy.records().into_iter().filter(|r| !matches!(r.event, Event::Freed { .. })).collect();
+    w.toy.unshare(b, UTS);
+    let lines = [
+        "left net unknown 2",
+        "destroyed net unknown - lifetime",
+        "created uts unshare 3",
+        "left initial uts unshare 3",
+        "joined uts unshare 3",
+    ];
+    assert_eq!(w.lines(), lines);
+    for record in &mut late {
+        record.stamp.boot_ns = w.toy.tick();
+    }
+    // It was never in the initial one.
+    assert_eq!(w.apply(&late), ["created net unshare 2", "joined net unshare 2"]);
 }
 
 #[test]

@@ -172,7 +172,13 @@ fn what_is_no_recording_is_told() {
     assert!(said(&path).contains("has format 0"));
     database.pragma_update(None, "user_version", nstrace::recording::schema::FORMAT).unwrap();
     assert!(said(&path).contains("its table is not that of a recording"));
-    database.execute_batch(&format!("DROP TABLE entry; {}", nstrace::recording::schema::ENTRY)).unwrap();
+    database
+        .execute_batch(&format!(
+            "DROP TABLE entry; {}; {}",
+            nstrace::recording::schema::ENTRY,
+            nstrace::recording::schema::HEAD
+        ))
+        .unwrap();
     assert!(said(&path).contains("damaged at entry 1"));
 }
 
@@ -233,4 +239,103 @@ fn facts_are_kept_verbatim() {
         })
         .unwrap();
     assert_eq!(kept, facts);
+}
+
+/// Set for the process that [`a_full_disk_loses_the_tail_only`] starts: where to record until it fails.
+const FILL: &str = "NSTRACE_TEST_FILL";
+
+#[test]
+#[ignore = "a part of the next test"]
+fn record_until_the_disk_is_full() {
+    let Some(path) = std::env::var_os(FILL) else { return };
+    let facts = host(2_000);
+    let mut writer = create(Path::new(&path), Options::default());
+    let mut events = nstrace::source::fact::Facts::default();
+    let events: Vec<_> = facts.iter().map(|fact| events.event(fact.fact()).unwrap()).collect();
+    // The same again and again: what matters is room.
+    for n in 0_u64.. {
+        for (fact, event) in facts.iter().zip(&events) {
+            match writer.fact(fact.fact(), event) {
+                Ok(()) => {}
+                Err(error @ WriteError::Full { .. }) => {
+                    println!("full after {}: {error}", writer.facts());
+                    drop(writer);
+                    let whole = verify(Path::new(&path), None).expect("what fitted is whole");
+                    println!("{} of {} facts are left", whole.facts, n * facts.len() as u64);
+                    assert!(whole.facts + 2_000 > n * facts.len() as u64 && whole.facts > 0 && whole.end.is_none());
+                    assert_eq!(replay(Path::new(&path), None).1, Ok(()));
+                    println!("survived");
+                    return;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_loses_the_tail_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    // A user namespace lets anybody mount; unshare(1) and mount(8) of util-linux.
+    let script = format!(
+        "mount -t tmpfs -o size=600k none '{0}' && {FILL}='{0}/full.nst' exec \"$1\" --ignored --exact \
+         record_until_the_disk_is_full --nocapture",
+        place.display()
+    );
+    let unshare = if rustix::process::geteuid().is_root() { "-m" } else { "-Urm" };
+    let output = std::process::Command::new("unshare")
+        .args([unshare, "sh", "-c", &script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("survived"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("no space left"), "{said}");
+}
+
+/// Killed at any moment: every time what is there is whole, and not more than the last thousand facts are missing.
+#[test]
+fn a_killed_writer_leaves_a_whole_recording() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..8 {
+        let path = folder.path().join(format!("{round}.nst"));
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "record_until_killed", "--nocapture"])
+            .env(FILL, &path)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let enough = 1_000 + round * 1_777;
+        let mut told: u64 = 0;
+        while told < enough {
+            let line = lines.next().expect("it writes for ever").unwrap();
+            told = line.strip_prefix("facts ").and_then(|n| n.parse().ok()).unwrap_or(told);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let whole = verify(&path, None).unwrap();
+        assert!(whole.facts + 1_000 >= told, "{} of at least {told} facts are left", whole.facts);
+        assert_eq!(whole.end, None);
+        assert_eq!(replay(&path, None).1, Ok(()));
+    }
+}
+
+#[test]
+#[ignore = "a part of the test before"]
+fn record_until_killed() {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os(FILL) else { return };
+    let facts = host(20_000);
+    let mut writer = create(Path::new(&path), Options { keyframe: Some(3_000), ..Options::default() });
+    for part in facts.chunks(97).cycle() {
+        let mut events = nstrace::source::fact::Facts::default();
+        for fact in part {
+            writer.fact(fact.fact(), &events.event(fact.fact()).unwrap()).unwrap();
+        }
+        writeln!(std::io::stdout(), "facts {}", writer.facts()).unwrap();
+    }
 }

@@ -20,8 +20,8 @@ fn original(folder: &Path) -> (Vec<u8>, Whole) {
     let secret = folder.join("key");
     fs::write(&secret, pair.sk.to_box(None).unwrap().to_string()).unwrap();
     let sign = Some(nstrace::recording::seal::SecretKey::read(&secret).unwrap());
-    let keep = Keep::new(None, Some(60_000));
-    record(&path, &host(9_000), Options { keep, sign, keyframe: Some(1_500) });
+    let keep = Keep::new(None, Some(80_000));
+    record(&path, &host(3_000), Options { keep, sign, keyframe: Some(500) });
     let whole = verify(&path, None).unwrap();
     assert!(whole.cut.is_some() && whole.seals.len() == 1 && whole.end.is_some() && whole.entries > 10, "{whole:?}");
     (fs::read(&path).unwrap(), whole)
@@ -190,8 +190,7 @@ fn every_change_of_rows_is_found_where_it_is() {
     let (bytes, whole) = original(folder.path());
     let first = whole.cut.as_ref().unwrap().before;
     let path = folder.path().join("changed.nst");
-    let mut found = 0;
-    let mut runner = TestRunner::new(ProptestConfig { cases: 3_000, failure_persistence: None, ..Default::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases: 1_000, failure_persistence: None, ..Default::default() });
     let found_ref = std::cell::Cell::new(0);
     runner
         .run(&change(), |change| {
@@ -211,20 +210,23 @@ fn every_change_of_rows_is_found_where_it_is() {
                         // A row that was moved leaves a gap where it was. Of the cut, which explains a gap, the gap tells.
                         let near = place == id
                             || place == 2
+                            || place == first
                             || (place < id && matches!(change, Change::Flip { column: 0, .. }));
                         prop_assert!(near, "changed at {}, found at {}: {}", id, place, fault);
                     } else {
                         prop_assert!(id == 1 || matches!(change, Change::Flip { column: 0, .. }), "{}: {}", id, fault);
                     }
                     // Whoever reads it all the same is not harmed.
-                    let _ = replay(&path, None);
+                    if found_ref.get() % 8 == 1 {
+                        let _ = replay(&path, None);
+                    }
                 }
             }
             Ok(())
         })
         .unwrap();
-    found += found_ref.get();
-    assert!(found > 2_000 && first > 2, "{found}");
+    let found = found_ref.get();
+    assert!(found > 700 && first > 2, "{found}");
 }
 
 /// Bits of the file: either the damage is told, or the rows are exactly what they were (the bit was in no row).
@@ -234,7 +236,7 @@ fn every_damage_of_the_file_is_told_or_harmless() {
     let (bytes, whole) = original(folder.path());
     let path = folder.path().join("damaged.nst");
     let told = std::cell::Cell::new(0_u32);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 3_000, failure_persistence: None, ..Default::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases: 1_000, failure_persistence: None, ..Default::default() });
     let damage = prop_oneof![
         6 => prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         // The pages' headers, where the structure is.
@@ -257,13 +259,15 @@ fn every_damage_of_the_file_is_told_or_harmless() {
                 Ok(seen) => prop_assert_eq!(seen, whole.clone()),
                 Err(_) => {
                     told.set(told.get() + 1);
-                    let _ = replay(&path, None);
+                    if told.get().is_multiple_of(8) {
+                        let _ = replay(&path, None);
+                    }
                 }
             }
             Ok(())
         })
         .unwrap();
-    assert!(told.get() > 1_000, "{}", told.get());
+    assert!(told.get() > 250, "{}", told.get());
 }
 
 #[test]
@@ -322,7 +326,7 @@ fn hostile_entries_are_refused() {
     for (i, (kind, data, raw_bytes)) in cases.into_iter().enumerate() {
         fs::copy(&original, &path).unwrap();
         let database = database(&path);
-        database.execute("DELETE FROM entry WHERE id > 2", []).unwrap();
+        database.execute_batch("DELETE FROM entry WHERE id > 2; DELETE FROM head").unwrap();
         let (next, hash): (i64, Vec<u8>) = database
             .query_row("SELECT first_fact + facts, hash FROM entry WHERE id = 2", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -334,6 +338,7 @@ fn hostile_entries_are_refused() {
         let hash = chain::hash(&hash.try_into().unwrap(), &entry);
         let row = params![3, kind.name(), 0, 0, i64::MIN, i64::MIN, next, 1, raw_bytes, hash.as_slice(), entry.data];
         database.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row).unwrap();
+        database.execute("INSERT INTO head VALUES (1, 3, ?)", [hash.as_slice()]).unwrap();
         drop(database);
         let (_, end) = replay(&path, Some(i64::MAX));
         if kind == Kind::Facts || kind == Kind::Keyframe {

@@ -319,6 +319,20 @@ pub fn wait_any() -> Option<u32> {
     }
 }
 
+/// Calls `reap`, then waits for SIGCHLD; one that came since `reap` counts.
+pub fn await_child(reap: impl FnOnce()) {
+    let mut signal = 0;
+    // SAFETY: the set is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        reap();
+        libc::sigwait(&raw const set, &raw mut signal);
+    }
+}
+
 /// The child exists and has not ended; one that has is reaped.
 pub fn is_running(pid: u32) -> bool {
     // SAFETY: no status is asked for.

@@ -304,7 +304,7 @@ fn task(record: &Task) -> TaskFact {
 fn file(record: &File, queue: Option<Queue>, builder: &mut Builder, leads: &mut Leads) {
     let of_table = Descriptor { pid: record.tgid, tid: record.tid, fd: record.fd };
     let at = queue.map_or(of_table, |queue| queue.at);
-    let other = |what| Holder::Other { at, what };
+    let other = |what| Holder::Other { at: Some(at), what };
     let object = record.object;
     let (holder, object) = match record.what {
         what::NSFS => {

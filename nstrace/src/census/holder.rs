@@ -78,7 +78,8 @@ pub enum Holder {
     },
     /// Something rare.
     Other {
-        at: Descriptor,
+        /// Where it is known.
+        at: Option<Descriptor>,
         what: &'static str,
     },
 }
@@ -157,8 +158,8 @@ impl Holder {
             | Self::Cred(at)
             | Self::SuperblockFile(at)
             | Self::ProcfsFile(at)
-            | Self::Pidfd(at)
-            | Self::Other { at, .. } => Some(*at),
+            | Self::Pidfd(at) => Some(*at),
+            Self::Other { at, .. } => *at,
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ pub mod build;
 pub mod collect;
 mod from_kernel;
 mod from_proc;
+pub mod from_world;
 pub mod holder;
 mod mounts;
 pub mod target;

@@ -28,10 +28,19 @@ impl Containers {
         if with().next().is_none() {
             return Self::default();
         }
-        let engines = Engines::read(places, &table(places, census));
+        Self::named(census, &Engines::read(places, &table(places, census)))
+    }
+
+    /// Those of a recording, whose engines cannot be asked.
+    pub fn recorded(census: &Census) -> Self {
+        Self::named(census, &Engines::default())
+    }
+
+    fn named(census: &Census, engines: &Engines) -> Self {
+        let with = census.indices().filter_map(|at| Some((at, census.namespace(at).container.as_ref()?)));
         let mut known: HashMap<&str, Arc<Named>> = HashMap::new();
         let mut by_namespace = HashMap::new();
-        for (at, container) in with() {
+        for (at, container) in with {
             let named = known.entry(&container.id).or_insert_with(|| Arc::new(engines.name((**container).clone())));
             by_namespace.insert(at, named.clone());
         }

@@ -11,16 +11,23 @@ const MAX_COMMAND: usize = 4096;
 /// Looks names up, each once.
 #[derive(Debug, Default)]
 pub(super) struct Names {
+    /// Of another time, and maybe of another machine: nothing of this one is asked.
+    recorded: bool,
     commands: HashMap<u32, String>,
     users: Option<HashMap<u32, String>>,
 }
 
 impl Names {
+    /// For tasks and users of a recording.
+    pub fn recorded() -> Self {
+        Self { recorded: true, ..Self::default() }
+    }
+
     /// The command line of the task's process with spaces between the arguments; of kernel threads, of the dead and of
     /// who may not be read, the task's name. Hostile.
     pub fn command(&mut self, task: &Task) -> String {
         let name = || task.comm.to_string_lossy().into_owned();
-        if task.kernel_thread || task.dead {
+        if self.recorded || task.kernel_thread || task.dead {
             return name();
         }
         self.commands.entry(task.tgid).or_insert_with(|| command_line(task.tgid).unwrap_or_else(name)).clone()
@@ -28,6 +35,9 @@ impl Names {
 
     /// The name of a user, else the number.
     pub fn user(&mut self, uid: u32) -> String {
+        if self.recorded {
+            return uid.to_string();
+        }
         let users = self.users.get_or_insert_with(users);
         users.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }

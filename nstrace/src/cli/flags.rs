@@ -4,7 +4,7 @@ use std::{io::IsTerminal as _, time::Duration};
 
 use clap::ValueEnum;
 
-use crate::kernel::report::AttachMode;
+use crate::{kernel::report::AttachMode, view::sections::Look};
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(super) enum Color {
@@ -26,6 +26,28 @@ impl Color {
                 stdout.is_terminal() && anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never
             }
         }
+    }
+}
+
+/// How a document about this moment is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Printing {
+    /// Print one JSON document; 'nstrace schema' describes it
+    #[arg(short = 'J', long)]
+    pub json: bool,
+
+    /// Print the classic command that shows the same beside each part
+    #[arg(long, conflicts_with = "json")]
+    explain: bool,
+
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: Color,
+}
+
+impl Printing {
+    pub fn look(&self) -> Look {
+        Look { colour: self.color.wanted(), explain: self.explain }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
 /// List namespaces: who is in them and what keeps them alive
 ///
 /// Every namespace is listed, also those that no process is in. lsns(8)'s columns and options mean the same here.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_long_help = after_long_help())]
 pub(super) struct Args {
     /// Only this namespace: net:[INODE], INODE, :NSID, a path, or a PID for the namespaces of its process
@@ -136,6 +136,23 @@ fn after_long_help() -> String {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
+    let (filter, columns) = parsed(args)?;
+    let depth = if args.members { Depth::Members } else { Depth::Holders };
+    let wants_containers = args.containers
+        || !args.container.is_empty()
+        || args.json
+        || filter.is_some()
+        || [Column::Container, Column::Runtime, Column::Pod, Column::Image].iter().any(|c| columns.contains(c));
+    let places = Places::default();
+    let mut census = census(&places.proc, depth, wants_containers)?;
+    let containers = if wants_containers { Containers::of(&places, &census) } else { Containers::default() };
+    census.missing.extend(containers.missing.iter().cloned());
+    let reach = Reach::new(&places.proc, &census);
+    list(args, &census, Beside { names: Names::default(), containers, reach: Some(&reach) }, out)
+}
+
+/// What can be wrong with the arguments is told before anything is read.
+fn parsed(args: &Args) -> Result<(Option<Filter>, Vec<Column>), Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let filter = args.filter.as_deref().map(|text| Filter::parse(text, &FIELDS)).transpose();
     let filter = filter.map_err(|error| usage(&error))?;
@@ -144,36 +161,47 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         None => Column::default_of(&args.types),
         Some(list) => Column::list(list, &args.types).map_err(|error| usage(&error))?,
     };
-    let depth = if args.members { Depth::Members } else { Depth::Holders };
-    let shows = |column| columns.contains(&column) || args.json || filter.is_some();
-    let wants_containers = args.containers
-        || !args.container.is_empty()
-        || [Column::Container, Column::Runtime, Column::Pod, Column::Image].into_iter().any(shows);
-    let places = Places::default();
-    let mut census = census(&places.proc, depth, wants_containers)?;
-    let containers = if wants_containers { Containers::of(&places, &census) } else { Containers::default() };
-    census.missing.extend(containers.missing.iter().cloned());
+    Ok((filter, columns))
+}
 
+/// What is told besides a census.
+pub(super) struct Beside<'c> {
+    names: Names,
+    containers: Containers,
+    /// The ways into network namespaces; None: those of a recording are not there any more.
+    reach: Option<&'c Reach<'c>>,
+}
+
+impl Beside<'_> {
+    /// What a recording knows.
+    pub fn recorded(census: &Census) -> Self {
+        Self { names: Names::recorded(), containers: Containers::recorded(census), reach: None }
+    }
+}
+
+/// Prints what of a census was asked for.
+pub(super) fn list(args: &Args, census: &Census, beside: Beside<'_>, out: &mut Stdout) -> Result<Outcome, Failure> {
+    let (filter, columns) = parsed(args)?;
+    let Beside { mut names, containers, reach } = beside;
+    let shows = |column| columns.contains(&column) || args.json || filter.is_some();
     let mut chosen: Vec<NsIndex> = match &args.namespace {
         None => census.indices().collect(),
-        Some(target) => target.find(&census).map_err(|error| anyhow::anyhow!("{error}"))?,
+        Some(target) => target.find(census).map_err(|error| anyhow::anyhow!("{error}"))?,
     };
     if let Some(pid) = args.process {
         let of_process: HashSet<NsIndex> =
             census.threads(pid).iter().flat_map(|task| task.slots.into_iter().flatten()).collect();
         chosen.retain(|index| of_process.contains(index));
     }
-    chosen.retain(|&index| admits(args, &census, containers.get(index), index));
-    let mut names = Names::default();
+    chosen.retain(|&index| admits(args, census, containers.get(index), index));
     let (commands, users) = (shows(Column::Command), shows(Column::User));
-    let reach = Reach::new(&places.proc, &census);
-    let numbers = if shows(Column::NetNsId) { Numbers::open().ok() } else { None };
+    let reach = reach.filter(|_| shows(Column::NetNsId)).and_then(|reach| Some((reach, Numbers::open().ok()?)));
     let mut rows: Vec<LsRow<'_>> = chosen
         .into_iter()
         .map(|index| {
             let ns = census.namespace(index);
             let mut row = LsRow {
-                census: &census,
+                census,
                 index,
                 command: None,
                 user: None,
@@ -187,7 +215,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             if users {
                 row.user = row.uid().map(|uid| names.user(uid));
             }
-            if let Some(numbers) = numbers.as_ref().filter(|_| ns.name.ns_type == NsType::Net) {
+            if let Some((reach, numbers)) = reach.as_ref().filter(|_| ns.name.ns_type == NsType::Net) {
                 let number = |number: Option<u32>| number.map_or(NetNsId::Unassigned, NetNsId::Is);
                 row.netnsid = reach.number(numbers, index).map(number);
             }
@@ -199,13 +227,13 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     }
 
     if args.json {
-        out.text(&ls_json::document(&census, &rows))?;
+        out.text(&ls_json::document(census, &rows))?;
     } else if args.raw {
         out.text(ls::raw(&rows, &columns, !args.noheadings && !rows.is_empty()).as_bytes())?;
     } else if !rows.is_empty() {
         let prefixes = match args.tree.filter(|_| !args.list) {
             None => Vec::new(),
-            Some(by) => arrange(&census, by.into(), &mut rows),
+            Some(by) => arrange(census, by.into(), &mut rows),
         };
         out.text(ls::table(&rows, &prefixes, &columns, !args.noheadings).as_bytes())?;
     }
@@ -218,9 +246,9 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         && !args.containers;
     // Some exist, so that it is what stayed unseen which makes it none.
     if rows.is_empty() && !asked_for_all {
-        return Ok(no_match("no namespace is what was asked for", &census));
+        return Ok(no_match("no namespace is what was asked for", census));
     }
-    Ok(missing(&census).map_or(Outcome::Complete, Outcome::Partial))
+    Ok(missing(census).map_or(Outcome::Complete, Outcome::Partial))
 }
 
 fn admits(args: &Args, census: &Census, container: Option<&Named>, index: NsIndex) -> bool {

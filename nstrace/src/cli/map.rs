@@ -2,7 +2,7 @@
 
 use super::{
     exit::{Failure, Outcome},
-    flags::Color,
+    flags::Printing,
     output::Stdout,
     show::{holders, partial, read_table, refuse, unseen},
 };
@@ -37,24 +37,9 @@ enum What {
     /// Ports that netfilter rules publish without any socket are named as far as an engine tells of them.
     Net(NetArgs),
     /// The mounts of every mount namespace, what they propagate, what a container sees of the host
-    Mnt(Common),
+    Mnt(Printing),
     /// User namespaces by owner, their id maps and what they own
-    User(Common),
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// Print one JSON document; 'nstrace schema' describes it
-    #[arg(short = 'J', long)]
-    json: bool,
-
-    /// Print the classic command that shows the same beside each part
-    #[arg(long, conflicts_with = "json")]
-    explain: bool,
-
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    color: Color,
+    User(Printing),
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,7 +54,7 @@ struct PidArgs {
     all: bool,
 
     #[command(flatten)]
-    common: Common,
+    common: Printing,
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,7 +64,7 @@ struct NetArgs {
     dot: bool,
 
     #[command(flatten)]
-    common: Common,
+    common: Printing,
 }
 
 /// What of the pid map is wanted.
@@ -113,22 +98,21 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let places = Places::default();
     let table = read_table(&places)?;
     let engines = Engines::read(&places, &table);
-    let look = |common: &Common| Look { colour: common.color.wanted(), explain: common.explain };
     let mut tree = UserTree::new(table.initial_user());
     let (text, missing) = match &args.what {
-        What::Pid(args) => return pid_map(args, look(&args.common), &places, &table, &engines, out),
+        What::Pid(args) => return pid_map(args, args.common.look(), &places, &table, &engines, out),
         What::User(common) => {
             learn_all(&places, &table, &mut tree);
             learn_held(&places, &table, &holders(&places), &mut tree);
             let found = UserMap::new(&places, &table, &engines, &tree);
             let missing = all_missing(found.missing(), &table, &engines);
-            let text = if common.json { document::json(&found, &missing) } else { map::user(&found, look(common)) };
+            let text = if common.json { document::json(&found, &missing) } else { map::user(&found, common.look()) };
             (text, missing)
         }
         What::Mnt(common) => {
             let found = MntMap::read(&places, &table, &engines, &holders(&places));
             let missing = all_missing(found.missing(), &table, &engines);
-            let text = if common.json { document::json(&found, &missing) } else { map::mnt(&found, look(common)) };
+            let text = if common.json { document::json(&found, &missing) } else { map::mnt(&found, common.look()) };
             (text, missing)
         }
         What::Net(args) => {
@@ -137,7 +121,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             let text = match args {
                 NetArgs { dot: true, .. } => map_net::dot(&found),
                 NetArgs { common, .. } if common.json => document::json(&found, &missing),
-                NetArgs { common, .. } => map_net::text(&found, look(common)),
+                NetArgs { common, .. } => map_net::text(&found, common.look()),
             };
             (text, missing)
         }

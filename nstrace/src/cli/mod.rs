@@ -3,6 +3,7 @@
 mod census_containers;
 mod census_source;
 mod chosen;
+mod diff;
 mod doctor;
 pub mod exit;
 mod export;
@@ -20,6 +21,7 @@ pub mod selection;
 mod show;
 pub mod shutdown;
 pub mod stream;
+mod timeline;
 mod verify;
 mod watch;
 mod why;
@@ -55,6 +57,8 @@ enum Verb {
     Replay(replay::Args),
     Verify(verify::Args),
     Query(query::Args),
+    Diff(diff::Args),
+    Timeline(timeline::Args),
     Export(export::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
@@ -74,6 +78,8 @@ pub fn main() -> ExitCode {
             Verb::Replay(args) => replay::run(&args, &mut out),
             Verb::Verify(args) => verify::run(&args, &mut out),
             Verb::Query(args) => query::run(&args, &mut out),
+            Verb::Diff(args) => diff::run(&args, &mut out),
+            Verb::Timeline(args) => timeline::run(&args, &mut out),
             Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),

@@ -26,7 +26,7 @@ const WRITE: usize = 64 << 10;
 /// Ask a recording in SQL
 ///
 /// The tables events, namespaces, tasks, holders, memberships and findings are made from the recording when they are asked
-/// for; 'nstrace query --tables' lists their columns. rec.entry is the file itself. Only reading is possible.
+/// for; 'nstrace query --tables' lists their columns. rec.entry and rec.head are the file itself. Only reading is possible.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = after_long_help())]
 pub(super) struct Args {
@@ -57,7 +57,7 @@ pub(super) struct Args {
 
 fn after_long_help() -> String {
     format!(
-        "Tables:\n{}\n  rec.entry: the rows of the file\n\nAn empty cell is NULL; in JSON, integers beyond 2^53 are strings \
+        "Tables:\n{}\n  rec.entry, rec.head: the rows of the file\n\nAn empty cell is NULL; in JSON, integers beyond 2^53 are strings \
          and blobs are hexadecimal.\n\nExamples:\n  \
          nstrace query trouble.nst \"SELECT type, count(*) FROM events WHERE event = 'created' GROUP BY type\"\n  \
          nstrace query trouble.nst \"SELECT ns, comm, lifetime_ns FROM namespaces ORDER BY lifetime_ns DESC LIMIT 10\"\n  \

@@ -5,18 +5,22 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::{
+    census_source::Names,
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
+    ls::{self, Beside},
     moment::{self, Moment},
     output::Stdout,
     say,
     shutdown::Shutdown,
     stream::{End, Limits, run_stream},
+    why,
 };
 use crate::{
+    census::from_world,
     container,
     recording::Recording,
-    source::{Paced, Replay, Source},
+    source::{Paced, Replay, Source, world_at},
 };
 
 /// Print what happened to namespaces while a recording was made
@@ -43,6 +47,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<Moment>,
 
+    /// The state at this time instead of what happened: with ls (the default) or why
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["since", "until", "speed", "count"])]
+    at: Option<Moment>,
+
+    #[command(subcommand)]
+    question: Option<Question>,
+
     /// As fast as it happened (1), twice as fast (2) ...; otherwise as fast as it goes
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     speed: Option<f64>,
@@ -50,6 +61,13 @@ pub(super) struct Args {
     /// Stop after this many printed events; snapshot lines do not count
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+}
+
+/// What can be asked about a moment. A recording knows no more than this: links, mount tables and id maps are not facts.
+#[derive(Debug, clap::Subcommand)]
+enum Question {
+    Ls(ls::Args),
+    Why(why::Args),
 }
 
 fn after_long_help() -> String {
@@ -67,6 +85,12 @@ fn factor(text: &str) -> Result<f64, &'static str> {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
+    if let Some(at) = &args.at {
+        return answer(args, at, out);
+    }
+    if args.question.is_some() {
+        return Err(Failure::Usage("ls and why of a recording want a moment: add --at TIME before them".to_owned()));
+    }
     let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
     let shutdown = Shutdown::default();
@@ -94,4 +118,22 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         say(&summary.to_string());
     }
     Ok(Outcome::Complete)
+}
+
+/// The state at a moment.
+fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure> {
+    let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
+    let span = recording.span().map_err(anyhow::Error::from)?.unwrap_or_default();
+    let at = at.utc_in(&recording, &TimeZone::system()).map_err(anyhow::Error::from)?;
+    if at < span.0 {
+        return Ok(Outcome::Nothing("the recording begins later".to_owned()));
+    }
+    let boot_id = recording.session().boot_id.clone();
+    let world = world_at(recording, Some(at), container::from_cgroup_path)?;
+    let census = from_world::census(&world, &boot_id);
+    match &args.question {
+        None => ls::list(&ls::Args::default(), &census, Beside::recorded(&census), out),
+        Some(Question::Ls(args)) => ls::list(args, &census, Beside::recorded(&census), out),
+        Some(Question::Why(args)) => why::explain(args, &census, Names::recorded(), None, out),
+    }
 }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use super::{
     exit::{Failure, Outcome},
-    flags::Color,
+    flags::Printing,
     output::Stdout,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         task::TaskReport,
         user_tree::UserTree,
     },
-    view::{sections::Look, show::Show},
+    view::show::Show,
 };
 
 /// Show one task, container or namespace from all sides: the host's view beside its own
@@ -31,17 +31,8 @@ pub(super) struct Args {
     #[arg(value_name = "TARGET")]
     target: Target,
 
-    /// Print one JSON document; 'nstrace schema' describes it
-    #[arg(short = 'J', long)]
-    json: bool,
-
-    /// Print the classic command that shows the same beside each part
-    #[arg(long, conflicts_with = "json")]
-    explain: bool,
-
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    color: Color,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
@@ -76,11 +67,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let mut missing = show.missing();
     missing.extend(unseen(&table));
     missing.extend(engines.missing());
-    let text = if args.json {
-        show.json(&missing)
-    } else {
-        show.text(Look { colour: args.color.wanted(), explain: args.explain }, clock::boot_ns())
-    };
+    let text = if args.printing.json { show.json(&missing) } else { show.text(args.printing.look(), clock::boot_ns()) };
     out.text(text.as_bytes())?;
     Ok(partial(&missing))
 }

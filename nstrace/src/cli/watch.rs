@@ -94,6 +94,29 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     Ok(Outcome::Complete)
 }
 
+/// A live source that says once on stderr what its snapshot could not read.
+struct Telling {
+    live: source::Live,
+    told: bool,
+}
+
+impl Source for Telling {
+    fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Vec<Stamped>>> {
+        let events = self.live.next(wait)?;
+        // The first one brings the snapshot.
+        if !std::mem::replace(&mut self.told, true)
+            && let Some(missed) = self.live.missed().line()
+        {
+            say(&super::one_line(&format!("not seen: {missed}")));
+        }
+        Ok(events)
+    }
+
+    fn await_end(&mut self, suspects: &[NsName]) {
+        self.live.await_end(suspects);
+    }
+}
+
 /// An attached source, the model for its events, and what it cannot see.
 struct Live {
     source: Box<dyn Source>,
@@ -104,6 +127,7 @@ struct Live {
 fn open_live_source(attach: Option<AttachMode>, ring_size: u32) -> anyhow::Result<Live> {
     let source = source::Live::open(&kernel::Options { attach, ring_bytes: Some(ring_size) })?;
     let report = source.report().clone();
+    let source = Telling { live: source, told: false };
     Ok(Live { source: Box::new(source), world: Box::new(World::new(container::from_cgroup_path)), report })
 }
 

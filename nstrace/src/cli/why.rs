@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     census::{
-        NsIndex,
+        Census, NsIndex,
         collect::{Depth, census},
         target::Target,
     },
     discover::Proc,
-    inspect::net::reach::Reach,
+    inspect::{net::reach::Reach, seen::Seen},
     ns::NsType,
     view::{
         why::{self, Ending, Why},
@@ -40,11 +40,24 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let proc = Proc::default();
-    let mut census = census(&proc, Depth::Holders, true)?;
-    let mut chosen: Vec<NsIndex> = args.namespace.find(&census).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let census = census(&proc, Depth::Holders, true)?;
+    let reach = Reach::new(&proc, &census);
+    explain(args, &census, Names::default(), Some(&reach), out)
+}
+
+/// Prints what a census knows of the namespaces asked for. `reach`: the ways into network namespaces; those of a
+/// recording are not there any more, and neither are their devices.
+pub(super) fn explain(
+    args: &Args,
+    census: &Census,
+    mut names: Names,
+    reach: Option<&Reach<'_>>,
+    out: &mut Stdout,
+) -> Result<Outcome, Failure> {
+    let mut chosen: Vec<NsIndex> = args.namespace.find(census).map_err(|error| anyhow::anyhow!("{error}"))?;
     chosen.retain(|&index| args.types.is_empty() || args.types.contains(&census.namespace(index).name.ns_type));
     if chosen.is_empty() {
-        return Ok(no_match("no such namespace", &census));
+        return Ok(no_match("no such namespace", census));
     }
     if args.json && chosen.len() > 1 {
         let all: Vec<String> = chosen.iter().map(|&index| census.namespace(index).name.to_string()).collect();
@@ -53,14 +66,10 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             all.join(" ")
         )));
     }
-    let endings: Vec<Option<Ending>> = {
-        let reach = Reach::new(&proc, &census);
-        chosen.iter().map(|&index| Ending::of(&census, index, |net| reach.devices(net))).collect()
-    };
-    census.missing.extend(endings.iter().flatten().flat_map(|end| end.missing(&census)).collect::<BTreeSet<_>>());
-    let mut names = Names::default();
+    let devices = |net| reach.map_or(Seen::Absent, |reach| reach.devices(net));
+    let endings: Vec<Option<Ending>> = chosen.iter().map(|&index| Ending::of(census, index, devices)).collect();
     for (n, (&index, end)) in chosen.iter().zip(&endings).enumerate() {
-        let why = Why { census: &census, index, end: end.as_ref() };
+        let why = Why { census, index, end: end.as_ref() };
         if args.json {
             out.text(&why_json::document(&why))?;
         } else {
@@ -68,5 +77,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
             out.text(format!("{gap}{}", why::text(&why, &mut |task| names.command(task))).as_bytes())?;
         }
     }
-    Ok(missing_of(&census, &chosen).map_or(Outcome::Complete, Outcome::Partial))
+    let unseen: BTreeSet<String> = endings.iter().flatten().flat_map(|end| end.missing(census)).collect();
+    let missing: Vec<String> = missing_of(census, &chosen).into_iter().chain(unseen).collect();
+    Ok(if missing.is_empty() { Outcome::Complete } else { Outcome::Partial(missing.join("; ")) })
 }

@@ -81,6 +81,17 @@ impl Missed {
         self.first_other = self.first_other.take().or(more.first_other);
     }
 
+    /// What stayed unseen and what would make it visible, one line; None: nothing.
+    pub fn line(&self) -> Option<String> {
+        let more = |count: u64| if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        let denied = self.first_denied.as_ref().map(|first| {
+            format!("{first}{} (permission denied): run as root in the initial namespaces", more(self.denied))
+        });
+        let other = self.first_other.as_ref().map(|first| format!("{first}{}", more(self.other)));
+        let parts: Vec<String> = denied.into_iter().chain(other).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
     /// Nothing that exists stayed unseen.
     pub fn is_complete(&self) -> bool {
         self.denied == 0 && self.other == 0

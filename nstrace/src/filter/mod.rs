@@ -12,6 +12,7 @@
 mod change;
 mod error;
 mod eval;
+pub mod follow;
 mod lex;
 mod parse;
 

@@ -90,7 +90,12 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
         }
         for (hook, own) in candidate.hooks.iter().zip(objections) {
             let rejected = verdict.as_ref().map(|because| own.unwrap_or_else(|| because.clone()));
-            uses.push(HookUse { kind: hook.attach.kind(), target: hook.attach.target().to_owned(), rejected });
+            uses.push(HookUse {
+                kind: hook.attach.kind(),
+                target: hook.attach.target().to_owned(),
+                rejected,
+                verifier: None,
+            });
         }
     }
     if offer.preemptible {
@@ -103,6 +108,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                     kind: copy.attach.kind(),
                     target: format!("{} (second copy)", copy.attach.target()),
                     rejected: None,
+                    verifier: None,
                 });
             }
         }

@@ -33,6 +33,9 @@ pub struct HookUse {
     /// Why it was not taken; None = attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<String>,
+    /// All that the verifier printed when it refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifier: Option<String>,
 }
 
 /// How much of a fact is seen.
@@ -87,6 +90,14 @@ impl Report {
     /// Nothing stays invisible.
     pub fn is_complete(&self) -> bool {
         self.facts.iter().all(|f| f.coverage == Coverage::Full)
+    }
+
+    /// Puts the verifier's words to a refused hook, wherever it is a candidate.
+    pub fn add_verifier_log(&mut self, kind: &str, target: &str, log: &str) {
+        let candidates = self.facts.iter_mut().flat_map(|fact| &mut fact.hooks);
+        for hook in candidates.filter(|hook| hook.rejected.is_some() && hook.kind == kind && hook.target == target) {
+            hook.verifier = Some(log.to_owned());
+        }
     }
 
     /// The facts with something invisible, in one line for stderr; None when complete.

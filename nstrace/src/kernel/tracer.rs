@@ -47,15 +47,17 @@ pub struct Tracer {
     pub report: Report,
     /// What the programs were told of this kernel's structures.
     pub layout: Layout,
-    /// What the verifier said about each refused hook.
-    pub refusals: Vec<(Hook, String)>,
 }
 
 /// Attaches and starts; fails with one sentence and its remedy.
 pub fn start(options: &Options, surroundings: &Surroundings) -> anyhow::Result<Tracer> {
-    let environment = Environment::inspect();
-    let Ok(own_btf) = &environment.btf else {
-        bail!("{}", environment.btf.expect_err("checked"));
+    start_in(&Environment::inspect(), options, surroundings)
+}
+
+fn start_in(environment: &Environment, options: &Options, surroundings: &Surroundings) -> anyhow::Result<Tracer> {
+    let own_btf = match &environment.btf {
+        Ok(btf) => btf,
+        Err(reason) => bail!("{reason}"),
     };
     if !environment.privileged {
         bail!("tracing needs root, or CAP_BPF and CAP_PERFMON: run it with sudo");
@@ -67,7 +69,7 @@ pub fn start(options: &Options, surroundings: &Surroundings) -> anyhow::Result<T
         offer.unusable.insert("nsfs handle", reason.clone());
     }
     raise_memlock();
-    let mut ebpf = load(&environment, options, &resolved.layout, own_btf, &btf, surroundings.initial)?;
+    let mut ebpf = load(environment, options, &resolved.layout, own_btf, &btf, surroundings.initial)?;
 
     debug_log::start(&mut ebpf);
     let mut attached: Vec<Hook> = Vec::new();
@@ -95,9 +97,12 @@ pub fn start(options: &Options, surroundings: &Surroundings) -> anyhow::Result<T
     };
     let Some(ring) = ebpf.take_map("EVENTS") else { bail!("the object has no map EVENTS") };
     let counters = Counters::new(&mut ebpf, &chosen.hooks)?;
-    let report = report(environment, &resolved.missing, options.attach, chosen);
+    let mut report = report(environment, &resolved.missing, options.attach, chosen);
+    for (hook, log) in refusals.into_iter().filter(|(_, log): &(Hook, String)| !log.is_empty()) {
+        report.add_verifier_log(hook.attach.kind(), hook.attach.target(), &log);
+    }
     let ring = RingReader::start(RingBuf::try_from(ring)?)?;
-    Ok(Tracer { ebpf, btf, ring, counters, report, layout: resolved.layout, refusals })
+    Ok(Tracer { ebpf, btf, ring, counters, report, layout: resolved.layout })
 }
 
 impl Tracer {
@@ -114,22 +119,22 @@ impl Tracer {
 
 /// The report alone: attaches, looks, detaches.
 pub fn doctor(options: &Options, surroundings: &Surroundings) -> Report {
-    match start(options, surroundings) {
+    let environment = Environment::inspect();
+    match start_in(&environment, options, surroundings) {
         Ok(tracer) => tracer.report,
         Err(error) => {
-            let environment = Environment::inspect();
             let mut offer = environment.offer();
             for kind in ["tp_btf", "fentry", "fexit", "kprobe", "kretprobe", "tracepoint", "nsfs handle"] {
                 offer.unusable.entry(kind).or_insert_with(|| format!("{error:#}"));
             }
             let chosen = plan(&offer, options.attach);
-            report(environment, &[], options.attach, chosen)
+            report(&environment, &[], options.attach, chosen)
         }
     }
 }
 
-fn report(environment: Environment, missing: &[String], attach: Option<AttachMode>, chosen: Plan) -> Report {
-    let mut checks = environment.checks;
+fn report(environment: &Environment, missing: &[String], attach: Option<AttachMode>, chosen: Plan) -> Report {
+    let mut checks = environment.checks.clone();
     checks.push(Check {
         name: "layout",
         ok: missing.is_empty(),
@@ -139,7 +144,13 @@ fn report(environment: Environment, missing: &[String], attach: Option<AttachMod
             format!("not in this kernel's BTF: {}", missing.join(" "))
         },
     });
-    Report { kernel: environment.release, machine: environment.machine, checks, attach, facts: chosen.facts }
+    Report {
+        kernel: environment.release.clone(),
+        machine: environment.machine.clone(),
+        checks,
+        attach,
+        facts: chosen.facts,
+    }
 }
 
 fn load(

@@ -65,7 +65,7 @@ impl Log {
     }
 
     /// 0 before the first anchor.
-    fn utc_ns(&self, boot_ns: u64) -> i64 {
+    pub fn utc_ns(&self, boot_ns: u64) -> i64 {
         let Some((anchor, utc_ns)) = self.anchor else { return 0 };
         let since = i128::from(boot_ns) - i128::from(anchor);
         i64::try_from(i128::from(utc_ns) + since).unwrap_or(i64::MAX)

@@ -209,7 +209,8 @@ impl World {
         }
     }
 
-    /// Takes these tasks out of `ns`, by no known way, and says where each of them was before.
+    /// Takes these tasks out of `ns`, by no known way, and says where each of them was before. They are kept even if all that
+    /// is known of them now is initial: where they went is not known, and their next record tells.
     pub(super) fn take_out(
         &mut self,
         stamp: Stamp,
@@ -255,7 +256,6 @@ impl World {
         if let Some(known) = self.tasks.get_mut(tid) {
             known.boot_ns = boot_ns;
         }
-        self.displaced.push(tid);
     }
 }
 

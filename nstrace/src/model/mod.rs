@@ -4,6 +4,7 @@ mod attempts;
 mod change;
 mod checkpoint;
 mod containers;
+mod difference;
 mod ends;
 mod lifetimes;
 mod log;
@@ -18,6 +19,7 @@ mod tasks;
 
 pub use change::{Cause, Change, Container, NsSeen, What};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use difference::{Changed, Difference, Member, State};
 pub use namespaces::{Creation, Namespace};
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ use self::{
     tasks::Tasks,
 };
 use crate::{
-    event::{Event, Stamp, Stamped, TaskInfo, TransitionAt},
+    event::{Event, Stamp, Stamped, TaskInfo, TransitionAt, Via},
     ns::{NsName, NsType, Slot},
 };
 
@@ -60,8 +62,6 @@ pub struct World {
     initial: Slots,
     attempts: Attempts,
     suspects: Vec<NsKey>,
-    /// Tasks taken out of a namespace whose end was lost, maybe the one at work among them: to be looked at afterwards.
-    displaced: Vec<u32>,
 }
 
 impl World {
@@ -76,7 +76,6 @@ impl World {
             initial: [NONE; nstrace_common::slots::SLOTS],
             attempts: Attempts::default(),
             suspects: Vec::new(),
-            displaced: Vec::new(),
         }
     }
 
@@ -112,9 +111,6 @@ impl World {
                 }
             },
         }
-        while let Some(tid) = self.displaced.pop() {
-            self.forget_initial(tid);
-        }
     }
 
     /// What the kernel said.
@@ -127,6 +123,10 @@ impl World {
             Event::Transition { at, call, task, before, after } => {
                 if *at == TransitionAt::Copy {
                     return; // for a child that may never be: its Fork tells
+                }
+                if call.via == Via::Exec {
+                    // The last thread enters its time namespace before the exec itself is told.
+                    self.take_over_threads(stamp, task, out);
                 }
                 self.move_task(&Move::transition(stamp, call, task, before, after), out);
                 if *at == TransitionAt::Return {
@@ -169,6 +169,21 @@ impl World {
             .collect()
     }
 
+    /// The first snapshot is complete, and no other one is coming in.
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    /// UTC of a boot time, in nanoseconds, by the last clock anchor; 0 before the first one.
+    pub fn utc_ns(&self, boot_ns: u64) -> i64 {
+        self.log.utc_ns(boot_ns)
+    }
+
+    /// The container a task belongs to.
+    pub fn container(&self, task: &TaskInfo) -> Option<std::sync::Arc<Container>> {
+        self.log.containers.of(task)
+    }
+
     /// The namespaces that live, by type and inode number.
     pub fn namespaces(&self) -> Vec<&Namespace> {
         let mut all: Vec<&Namespace> = self.namespaces.iter().map(|(_, ns)| ns).collect();
@@ -188,6 +203,8 @@ impl World {
 
     /// The tasks that refer to a namespace other than the initial ones, by tid, with the namespaces they are members of
     /// (indexed by [`NsType::index`]).
+    ///
+    /// [`World::task_slots`] has the other slots too.
     pub fn tasks(&self) -> Vec<(TaskInfo, [Option<NsKey>; NsType::ALL.len()])> {
         let mut all: Vec<_> = self
             .tasks
@@ -196,6 +213,20 @@ impl World {
                 let slots = &self.sets.get(known.set).slots;
                 let key = |i: usize| (slots[i] != NONE).then(|| self.namespaces.get(slots[i]).key);
                 (known.task.info(), std::array::from_fn(key))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(task, _)| task.key.tid);
+        all
+    }
+
+    /// The same tasks with all their slots, in the order of [`Slot::ALL`].
+    pub fn task_slots(&self) -> Vec<(TaskInfo, [Option<NsKey>; Slot::ALL.len()])> {
+        let mut all: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|known| {
+                let slots = self.sets.get(known.set).slots;
+                (known.task.info(), slots.map(|ns| (ns != NONE).then(|| self.namespaces.get(ns).key)))
             })
             .collect();
         all.sort_unstable_by_key(|(task, _)| task.key.tid);

@@ -15,7 +15,7 @@ use rusqlite::{
 use super::tables;
 use crate::recording::entry::MAX_DATA;
 
-/// What a statement reads of [`tables`], as SQLite tells while it prepares it.
+/// What SQLite tells of a statement while it prepares it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct References(Arc<Mutex<Read>>);
 
@@ -29,9 +29,11 @@ impl References {
     }
 }
 
+/// What a statement reads of [`tables`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Read {
-    tables: BTreeSet<&'static str>,
+    /// One for each time it is opened; others than ours are empty.
+    pub scans: Vec<String>,
     /// Of `events`, as far as SQLite tells: not those of USING and NATURAL JOIN.
     columns: BTreeSet<String>,
     recursive: bool,
@@ -39,11 +41,11 @@ pub(super) struct Read {
 
 impl Read {
     pub fn any(&self) -> bool {
-        !self.tables.is_empty()
+        self.scans.iter().any(|scanned| !scanned.is_empty())
     }
 
     pub fn table(&self, table: &tables::Table) -> bool {
-        self.tables.contains(table.name)
+        self.scans.iter().any(|scanned| scanned == table.name)
     }
 
     /// Whether a column of `events` may be read by this statement (in lower case).
@@ -52,8 +54,8 @@ impl Read {
     }
 
     /// Nothing but `events` is read, from its begin to its end, and once.
-    pub fn is_streamable(&self, scans: usize) -> bool {
-        scans == 1 && !self.recursive && self.tables.iter().eq([&tables::EVENTS.name])
+    pub fn is_streamable(&self) -> bool {
+        self.scans == [tables::EVENTS.name] && !self.recursive
     }
 }
 
@@ -95,14 +97,8 @@ pub(super) fn remove(database: &mut Connection) -> rusqlite::Result<()> {
 
 fn note(read: &mut Read, context: &AuthContext<'_>) {
     match context.action {
-        AuthAction::Read { table_name, column_name } if context.database_name != Some("rec") => {
-            let Some(table) = tables::ALL.iter().find(|table| table.name.eq_ignore_ascii_case(table_name)) else {
-                return;
-            };
-            read.tables.insert(table.name);
-            if table.name == tables::EVENTS.name {
-                read.columns.insert(column_name.to_ascii_lowercase());
-            }
+        AuthAction::Read { table_name, column_name } if table_name.eq_ignore_ascii_case(tables::EVENTS.name) => {
+            read.columns.insert(column_name.to_ascii_lowercase());
         }
         AuthAction::Recursive => read.recursive = true,
         _ => {}

@@ -180,6 +180,11 @@ pub fn description() -> String {
         }
         text.push('\n');
     }
-    let _ = writeln!(text, "rec.entry: the file itself, as the sqlite3 shell shows it\n{}", schema::ENTRY);
+    let _ = writeln!(
+        text,
+        "rec.entry, rec.head: the file itself, as the sqlite3 shell shows it\n{}\n{}",
+        schema::ENTRY,
+        schema::HEAD
+    );
     text
 }

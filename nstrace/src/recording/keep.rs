@@ -23,26 +23,32 @@ pub struct Keep {
     pub size: Option<u64>,
     /// Of the last keyframe, CLOCK_BOOTTIME.
     keyframe: Option<i64>,
-    /// Bytes written since then.
+    /// Its bytes, and those written since.
+    keyframe_bytes: u64,
     since: u64,
 }
 
 impl Keep {
     pub fn new(age: Option<Duration>, size: Option<u64>) -> Self {
-        Self { age, size, keyframe: None, since: 0 }
+        Self { age, size, keyframe: None, keyframe_bytes: 0, since: 0 }
     }
 
     /// Enough has come since the last keyframe to be a part of its own.
     pub(super) fn wants_keyframe(&self, now: i64) -> bool {
         let since = self.keyframe.and_then(|last| u64::try_from(now.saturating_sub(last)).ok());
         let old = |age: Duration| since.is_some_and(|since| Duration::from_nanos(since) > age / PARTS);
-        self.age.is_some_and(old) || self.size.is_some_and(|size| self.since > size / u64::from(PARTS))
+        self.age.is_some_and(old) || self.size.is_some_and(|size| self.since > self.part_of(size))
+    }
+
+    /// Keyframes of a small recording shall not take most of its room.
+    fn part_of(&self, size: u64) -> u64 {
+        (size / u64::from(PARTS)).max(2 * self.keyframe_bytes).min(size / 3)
     }
 
     pub(super) fn wrote(&mut self, entry: &Entry) {
         let now = entry.span.boot.1;
         if entry.kind == Kind::Keyframe {
-            (self.keyframe, self.since) = (Some(now), 0);
+            (self.keyframe, self.keyframe_bytes, self.since) = (Some(now), entry.data.len() as u64, 0);
         } else {
             self.keyframe.get_or_insert(now);
             self.since = self.since.saturating_add(entry.data.len() as u64);

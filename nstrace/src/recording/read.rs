@@ -121,6 +121,12 @@ impl Recording {
         }
     }
 
+    /// Id and hash of the entry that was the last one when it was written; None: the row is gone or holds something else.
+    pub fn head(&self) -> Option<(i64, Hash)> {
+        let sql = "SELECT id, hash FROM head WHERE one = 1";
+        self.database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    }
+
     /// The newest cut, if entries were dropped.
     ///
     /// # Errors
@@ -260,20 +266,14 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     // SQLite's own message does not tell why.
     std::fs::File::open(path).map_err(|error| ReadError::Open { path: shown(), error })?;
     let failure = |error| ReadError::Database { path: shown(), error };
-    let database = match connect(path, false) {
-        Err(error) if wants_to_write(&error) => {
-            // Readers of a write-ahead log want to write beside the file; without a log the file alone is enough.
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-                return Err(ReadError::Log { path: shown() });
-            }
-            connect(path, true)
-        }
-        other => other,
-    };
-    let database = match database {
+    // Readers of a write-ahead log make an index of it beside the file and leave it there. Without a log nobody writes, and
+    // the file alone is enough.
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let has_log = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let database = match connect(path, !has_log) {
         Ok(database) => database,
+        Err(error) if has_log && wants_to_write(&error) => return Err(ReadError::Log { path: shown() }),
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
             return Err(ReadError::Foreign { path: shown() });
         }
@@ -287,17 +287,16 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     if is != schema::FORMAT {
         return Err(ReadError::Format { path: shown(), is });
     }
-    let table: Option<String> = database
-        .query_row("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'entry'", [], |row| row.get(0))
-        .optional()
-        .map_err(failure)?;
-    if table.as_deref() != Some(schema::ENTRY) {
-        return Err(ReadError::Schema { path: shown() });
+    for (name, ours) in [("entry", schema::ENTRY), ("head", schema::HEAD)] {
+        let sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?";
+        let table: Option<String> = database.query_row(sql, [name], |row| row.get(0)).optional().map_err(failure)?;
+        if table.as_deref() != Some(ours) {
+            return Err(ReadError::Schema { path: shown() });
+        }
     }
     Ok(database)
 }
 
-/// Readers of a write-ahead log make an index of it beside the file.
 fn wants_to_write(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))

@@ -22,3 +22,11 @@ CREATE TABLE entry (
   hash BLOB NOT NULL,          -- blake3 of the hash before it and of all other columns
   data BLOB NOT NULL           -- zstd; facts: frames of u8 origin (1 ring, 2 iterator, 3 told), u32 length, bytes; else JSON
 )";
+
+/// Which entry is the last one: a chain cannot tell that its end was taken away. Written with each entry.
+pub const HEAD: &str = "\
+CREATE TABLE head (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  id INTEGER NOT NULL,         -- of the last entry
+  hash BLOB NOT NULL           -- its hash
+)";

@@ -85,6 +85,8 @@ impl From<ReadError> for Fault {
 /// The first fault.
 pub fn verify(path: &Path, key: Option<&PublicKey>) -> Result<Whole, Fault> {
     let recording = Recording::open(path).map_err(|error| torn(path, 0, 0).unwrap_or(Fault::File(error)))?;
+    // One state of a recording that may grow meanwhile.
+    let _state = recording.database().unchecked_transaction();
     let mut check = Check::new(&recording, key);
     match recording.each(|entry, hash| check.entry(&entry, hash)) {
         Ok(()) => check.finish(),
@@ -226,6 +228,9 @@ impl<'a> Check<'a> {
     fn finish(self) -> Result<Whole, Fault> {
         if self.entries == 0 {
             return Err(self.fault(1, "it is gone"));
+        }
+        if self.recording.head() != Some((self.last, self.hash)) {
+            return Err(self.fault(self.last + 1, "it is gone: entries were taken from the end"));
         }
         if let Some(key) = self.key
             && self.seals.is_empty()

@@ -129,7 +129,7 @@ impl Writer {
         database.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(failed)?;
         database.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
         database.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-        database.execute_batch(schema::ENTRY).map_err(failed)?;
+        database.execute_batch(&[schema::ENTRY, schema::HEAD].join(";\n")).map_err(failed)?;
         let mut writer = Self {
             database,
             path: path.to_owned(),
@@ -300,8 +300,12 @@ impl Writer {
             self.syncing = due;
         }
         let hash = chain::hash(&self.last, entry);
-        let done = insert(&self.database, entry, &hash);
-        if let Err(error) = done {
+        let write = || {
+            let transaction = self.database.unchecked_transaction()?;
+            insert(&transaction, entry, &hash)?;
+            transaction.commit()
+        };
+        if let Err(error) = write() {
             self.failed = true;
             return Err(failure(&self.path, error));
         }
@@ -327,25 +331,25 @@ impl Drop for Writer {
     }
 }
 
+/// The entry, and that it is the last one.
 pub(super) fn insert(database: &Connection, entry: &Entry, hash: &Hash) -> rusqlite::Result<()> {
     let Entry { id, kind, span, first_fact, facts, raw_bytes, data } = entry;
     let (boot, utc) = (span.boot, span.utc);
-    database
-        .prepare_cached("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
-        .execute(params![
-            id,
-            kind.name(),
-            boot.0,
-            boot.1,
-            utc.0,
-            utc.1,
-            first_fact,
-            facts,
-            raw_bytes,
-            hash.as_slice(),
-            data.as_slice()
-        ])
-        .map(|_| ())
+    database.prepare_cached("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(params![
+        id,
+        kind.name(),
+        boot.0,
+        boot.1,
+        utc.0,
+        utc.1,
+        first_fact,
+        facts,
+        raw_bytes,
+        hash.as_slice(),
+        data.as_slice()
+    ])?;
+    database.prepare_cached("INSERT OR REPLACE INTO head VALUES (1, ?, ?)")?.execute(params![id, hash.as_slice()])?;
+    Ok(())
 }
 
 pub(super) fn failure(path: &Path, error: rusqlite::Error) -> WriteError {

@@ -4,6 +4,7 @@ mod endings;
 pub mod fact;
 mod live;
 mod losses;
+mod moment;
 pub mod numbers;
 mod order;
 mod paced;
@@ -13,6 +14,7 @@ mod replay;
 use std::time::Duration;
 
 pub use live::{Live, doctor};
+pub use moment::world_at;
 pub use paced::Paced;
 pub use replay::Replay;
 

@@ -99,7 +99,7 @@ impl DoctorView {
                 below(out, &format!("not {}: {}", hook_name(hook), clean(first)))?;
             }
             if self.verbose {
-                for line in lines {
+                for line in lines.chain(hook.verifier.iter().flat_map(|log| log.lines())) {
                     below(out, &format!("  {}", clean(line)))?;
                 }
             }

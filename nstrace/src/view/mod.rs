@@ -4,6 +4,7 @@
 pub mod clone_flags;
 pub mod columns;
 pub mod csv;
+pub mod difference;
 pub mod doctor;
 pub mod document;
 pub mod duration;

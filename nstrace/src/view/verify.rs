@@ -67,7 +67,6 @@ pub fn json(whole: &Whole) -> Vec<u8> {
     let session = &whole.session;
     let end = whole.end.map(|end| json!({ "facts": end.facts.to_string(), "lost": end.lost.to_string() }));
     document(&json!({
-        "schema": 1,
         "whole": true,
         "fault": null,
         "tool": session.tool,
@@ -80,8 +79,8 @@ pub fn json(whole: &Whole) -> Vec<u8> {
         "until": whole.span.map(|(_, last)| time(last)),
         "cut": whole.cut.as_ref().map(|cut| json!({ "before": cut.before, "why": cut.why })),
         "end": end,
-        "lost": whole.lost,
-        "missing": whole.missing.iter().map(|(cpu, n)| json!({ "cpu": cpu, "count": n })).collect::<Vec<_>>(),
+        "lost": whole.lost.to_string(),
+        "gaps": whole.missing.iter().map(|(cpu, n)| json!({ "cpu": cpu, "count": n })).collect::<Vec<_>>(),
         "seals": whole.seals.iter().map(|s| json!({ "covers": s.covers, "good": s.by_key })).collect::<Vec<_>>(),
         "head": { "entry": whole.head.0, "hash": whole.head.1 },
     }))
@@ -97,14 +96,11 @@ pub fn fault_json(fault: &Fault) -> Vec<u8> {
         Fault::Unreadable { last, .. } => ("damaged", Some(last + 1)),
     };
     document(&json!({
-        "schema": 1,
         "whole": false,
         "fault": { "kind": kind, "entry": entry, "what": fault.to_string() },
     }))
 }
 
 fn document(value: &Value) -> Vec<u8> {
-    let mut bytes = value.to_string().into_bytes();
-    bytes.push(b'\n');
-    bytes
+    super::document::json(value, &[]).into_bytes()
 }

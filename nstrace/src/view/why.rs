@@ -158,7 +158,7 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
             | Holder::SuperblockFile(at)
             | Holder::ProcfsFile(at)
             | Holder::Pidfd(at)
-            | Holder::Other { at, .. } => {
+            | Holder::Other { at: Some(at), .. } => {
                 let thread = if at.tid == at.pid { String::new() } else { format!(" thread {}", at.tid) };
                 let family = match holder {
                     Holder::Socket { family, .. } => format!(" ({})", family_name(*family)),
@@ -175,6 +175,7 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
                 format!("{path}{inside}{}", if mount.hidden { " (hidden under another mount)" } else { "" })
             }
             Holder::Child(child) | Holder::Owned(child) => why.name(*child).to_string(),
+            Holder::Other { at: None, what } => (*what).to_owned(),
             Holder::Shm { pid, id } => format!("segment {id} attached in {pid}"),
         };
         say(format_args!("  {kind:<14} {}", text.trim_end()));

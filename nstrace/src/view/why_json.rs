@@ -94,7 +94,8 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
         Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => of_mount(mount, base),
         Holder::Child(child) | Holder::Owned(child) => JsonHolder { ns: Some(json_name(why.name(*child))), ..base },
         Holder::Shm { pid, id } => JsonHolder { pid: Some(*pid), shmid: Some(*id), ..base },
-        Holder::Other { at, what } => JsonHolder { what: Some(what), ..of_file(*at, base) },
+        Holder::Other { at: Some(at), what } => JsonHolder { what: Some(what), ..of_file(*at, base) },
+        Holder::Other { at: None, what } => JsonHolder { what: Some(what), ..base },
     }
 }
 

@@ -38,6 +38,7 @@ pub mod nr {
     pub const FORK: i32 = 57;
     pub const UNSHARE: i32 = 272;
     pub const SETNS: i32 = 308;
+    pub const EXECVE: i32 = 59;
     pub const STAT: i32 = 262;
     pub const MOUNT: i32 = 165;
     pub const UMOUNT: i32 = 166;
@@ -374,13 +375,18 @@ impl Toy {
             // The toy ends processes with their leader, so there is one.
             task.start = leader.unwrap().start;
         }
-        task.slots[NsType::Time.index()] = task.slots[9];
+        // exec_task_namespaces: the old time namespace may be freed before the exec is told.
+        let mut after = task.slots;
+        after[NsType::Time.index()] = task.slots[9];
+        let tid = task.tid;
+        self.tasks.insert(tid, task);
+        self.switch(tid, Self::call(nr::EXECVE, 0, 0), after);
+        self.collect();
+        let task = self.tasks[&tid].clone();
         let record = self.state(kind::EXEC, hook::SCHED_PROCESS_EXEC, &task, 0);
         if !(self.filter && Self::all_initial(&task.slots)) {
             self.out.push(record);
         }
-        self.tasks.insert(task.tid, task);
-        self.collect();
     }
 
     fn die(&mut self, tid: u32) {

@@ -1,5 +1,6 @@
 //! Recordings of made-up kernels, for the tests of the verbs that read one.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses its part")]
 
 use std::{
     path::{Path, PathBuf},

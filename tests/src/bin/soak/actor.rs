@@ -158,13 +158,10 @@ impl Actor {
         }
     }
 
-    /// Waits to be killed, and reaps meanwhile: a zombie would keep the init of its pid namespace from ending.
+    /// Waits to be killed, and reaps meanwhile, orphans too: a zombie would keep the init of its pid namespace from ending.
     pub fn pause(&mut self) -> ! {
         loop {
-            match sys::wait_any() {
-                Some(reaped) => self.child_ended(reaped),
-                None => sys::pause(),
-            }
+            sys::await_child(|| self.reap_the_dead());
         }
     }
 
@@ -174,6 +171,19 @@ impl Actor {
         if sys::kill(child.local, libc::SIGKILL) {
             self.reap(child.local);
             say(&Record::Exit { pid: child.pid });
+        } else {
+            self.children.push(child);
+        }
+    }
+
+    /// As [`Actor::kill`], all of them.
+    pub fn kill_all(&mut self) {
+        for child in self.children.clone() {
+            // The end of one may have been that of others.
+            if let Some(index) = self.children.iter().position(|other| other.local == child.local) {
+                self.children.swap_remove(index);
+                self.kill(child);
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{expected::Expected, op::Op, record::Record, worker::Round};
 
 #[derive(Debug)]
 struct Member {
+    /// Killed when this is dropped.
     child: Child,
     number: u64,
     /// Everything it was told to do.
@@ -71,6 +72,7 @@ impl Crew {
         let mut child = Command::new("/proc/self/exe")
             .arg("work")
             .arg(self.folder.path())
+            .env(crate::RUN, std::process::id().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -174,17 +176,18 @@ impl Crew {
 
 /// Ends the orphans. The comm is looked at because the number may be in use again.
 fn kill(expected: &mut Expected) {
+    let name = crate::Comms::of_this_run().actor;
     for pid in expected.to_kill.drain(..) {
-        if std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.strip_suffix(b"\n") == Some(crate::COMM)) {
+        if std::fs::read(format!("/proc/{pid}/comm"))
+            .is_ok_and(|comm| comm.strip_suffix(b"\n") == Some(name.as_bytes()))
+        {
             sys::kill(pid, libc::SIGKILL);
         }
     }
 }
 
-impl Drop for Crew {
+impl Drop for Member {
     fn drop(&mut self) {
-        for member in &mut self.members {
-            program::kill(&mut member.child);
-        }
+        program::kill(&mut self.child);
     }
 }

@@ -7,14 +7,12 @@ use nstrace_tests::{
     sys,
 };
 
-use crate::actor::Actor;
-
-/// Tells their lines from those that are compared one by one.
-pub const COMM: &[u8] = b"soak-fuzz";
+use crate::{Comms, actor::Actor};
 
 pub fn run(actor: &mut Actor, children: u8, millis: u8, seed: u64) {
+    let comms = Comms::of_this_run();
     // Inherited, so that already the child's first line has it.
-    sys::set_comm(COMM);
+    sys::set_comm(comms.fuzz.as_bytes());
     let pids: Vec<u32> = (0..children).filter_map(|n| fork(seed.wrapping_add(n.into()))).collect();
     std::thread::sleep(std::time::Duration::from_millis(millis.into()));
     for &pid in &pids {
@@ -23,7 +21,7 @@ pub fn run(actor: &mut Actor, children: u8, millis: u8, seed: u64) {
     for pid in pids {
         actor.reap(pid);
     }
-    sys::set_comm(crate::COMM);
+    sys::set_comm(comms.actor.as_bytes());
 }
 
 fn fork(seed: u64) -> Option<u32> {

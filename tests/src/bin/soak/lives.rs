@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use nstrace_tests::{kinds::KINDS, line::Line};
 
-use crate::expected::Item;
+use crate::{Comms, expected::Item};
 
 /// Type and inode number.
 pub type Name = (&'static str, u32);
@@ -25,8 +25,9 @@ pub struct Life {
 const LAST_LINES: usize = 20_000;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lives {
+    comms: Comms,
     pub living: BTreeMap<Name, Life>,
     ids: HashMap<u64, Name>,
     ended_ids: HashSet<u64>,
@@ -43,6 +44,8 @@ pub struct Lives {
     /// `lost` lines that no `resynced` followed yet.
     pub unrepaired: bool,
     pub last: VecDeque<String>,
+    /// Created in this round by nobody knows whom.
+    pub orphans: HashSet<Name>,
     /// uts namespaces made by markers.
     pub markers: HashSet<u32>,
     /// Time of the group of refusals that the last line belonged to.
@@ -54,11 +57,34 @@ fn type_name(name: &str) -> Option<&'static str> {
 }
 
 impl Lives {
+    pub fn new() -> Self {
+        Self {
+            comms: Comms::of_this_run(),
+            living: BTreeMap::new(),
+            ids: HashMap::new(),
+            ended_ids: HashSet::new(),
+            said: HashMap::new(),
+            illegal: Vec::new(),
+            lines: 0,
+            created: 0,
+            lost: 0,
+            losses: 0,
+            resyncs: 0,
+            lossy: false,
+            unrepaired: false,
+            last: VecDeque::new(),
+            orphans: HashSet::new(),
+            markers: HashSet::new(),
+            refusal: None,
+        }
+    }
+
     /// Forgets what was compared.
     pub fn next_round(&mut self) {
         self.said.clear();
         self.last.clear();
         self.markers.clear();
+        self.orphans.clear();
         self.lossy = false;
     }
 
@@ -112,6 +138,9 @@ impl Lives {
                 life.pinned = document["holders"].as_array().is_some_and(|holders| !holders.is_empty());
             } else {
                 self.created += 1;
+                if line.task.is_none() {
+                    self.orphans.insert(name);
+                }
             }
             return match self.living.insert(name, life) {
                 Some(_) => Err("it lives already"),
@@ -158,14 +187,13 @@ impl Lives {
     fn note(&mut self, line: &Line) {
         let Some(task) = &line.task else { return };
         let (Some(ns_type), Some(inum)) = (line.ns_type().and_then(type_name), line.inum()) else { return };
-        let marker = task.comm.as_deref().map(str::as_bytes) == Some(crate::marker::COMM);
-        if marker && line.event == "created" {
+        if task.comm.as_deref() == Some(&self.comms.marker) && line.event == "created" {
             self.markers.insert(inum);
         }
         // execve of /proc/self/exe makes it `exe` for a moment.
         let ours = match task.comm.as_deref() {
             Some("exe") => line.via() == Some("exec"),
-            comm => comm.map(str::as_bytes) == Some(crate::COMM),
+            comm => comm == Some(&self.comms.actor),
         };
         if !ours {
             return;
@@ -183,7 +211,7 @@ impl Lives {
     /// The lines of one refused call come one after the other with one time.
     fn denied(&mut self, line: &Line) {
         let Some(task) = &line.task else { return };
-        if task.comm.as_deref().map(str::as_bytes) != Some(crate::COMM) {
+        if task.comm.as_deref() != Some(&self.comms.actor) {
             return;
         }
         let ns_type = line.ns_type().and_then(type_name);

@@ -33,8 +33,25 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use nstrace_tests::{program, sys};
 
-/// Name of all processes whose lines are compared one by one.
-pub const COMM: &[u8] = b"soak";
+/// Tells the processes of this run from those of others.
+const RUN: &str = "NSTRACE_SOAK_RUN";
+
+/// Names of processes (comm), which sort the lines about them.
+#[derive(Clone, Debug)]
+pub struct Comms {
+    /// All whose lines are compared one by one.
+    pub actor: String,
+    pub fuzz: String,
+    pub marker: String,
+}
+
+impl Comms {
+    /// The coordinator's pid makes them unique; its descendants are told by their environment.
+    pub fn of_this_run() -> Self {
+        let run = std::env::var(RUN).unwrap_or_else(|_| std::process::id().to_string());
+        Self { actor: format!("soak-{run}"), fuzz: format!("fuzz-{run}"), marker: format!("mark-{run}") }
+    }
+}
 
 /// Random namespace operations against nstrace watch
 #[derive(Debug, Parser)]
@@ -100,7 +117,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.part {
         Some(Part::Work { folder }) => {
-            sys::set_comm(COMM);
+            sys::set_comm(Comms::of_this_run().actor.as_bytes());
             worker::work(folder)
         }
         Some(Part::AfterExec { pid, tid, ready, children }) => {

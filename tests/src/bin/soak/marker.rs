@@ -10,12 +10,9 @@ use nstrace_tests::{
     sys,
 };
 
-/// Tells the marker's lines from the actors'.
-pub const COMM: &[u8] = b"soak-mark";
-
 /// Makes a uts namespace in a process of its own and says which.
 pub fn mark() -> std::process::ExitCode {
-    sys::set_comm(COMM);
+    sys::set_comm(crate::Comms::of_this_run().marker.as_bytes());
     if sys::unshare(kind("uts").flag).is_err() {
         return std::process::ExitCode::FAILURE;
     }
@@ -31,7 +28,10 @@ pub fn mark() -> std::process::ExitCode {
 /// # Errors
 /// When the marker cannot be run.
 pub fn set() -> anyhow::Result<u32> {
-    let output = program::run(Command::new("/proc/self/exe").arg("mark"), patience())?;
+    let output = program::run(
+        Command::new("/proc/self/exe").arg("mark").env(crate::RUN, std::process::id().to_string()),
+        patience(),
+    )?;
     anyhow::ensure!(output.status.success(), "the marker failed: {}", output.stderr);
     output.text().parse().context("the marker says a number")
 }

@@ -105,9 +105,7 @@ impl Actor {
             Op::Thread { ops, linger } => spawn::thread(self, ops, *linger),
             Op::BecomeNobody => {
                 // The end of nobody is no signal to root.
-                while let Some(child) = self.children.pop() {
-                    self.kill(child);
-                }
+                self.kill_all();
                 let _ = sys::become_nobody();
             }
             Op::Limit { kind, max } => {

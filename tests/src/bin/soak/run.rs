@@ -21,7 +21,7 @@ use crate::{
     census::Census,
     compare,
     crew::Crew,
-    expected::{self, Expected},
+    expected::{self, Expected, Late},
     generate, marker,
     op::Op,
     shrink,
@@ -63,7 +63,7 @@ pub struct Run<'a> {
     rounds: u64,
     lossy_rounds: u64,
     censuses: u64,
-    /// Departures in this round, and before, that were told by the next owner of the number.
+    /// Records of this round, and before, that came later than what followed from them.
     overtaken: u64,
     overtaken_before: u64,
 }
@@ -247,7 +247,8 @@ impl<'a> Run<'a> {
             differences.insert("records were lost and no resynced line came".to_owned());
         }
         if !lives.lossy {
-            let (found, overtaken) = expected::differences(&self.expected.items, &lives.said, self.abilities.late);
+            let late = self.abilities.late.then_some(Late { orphans: &lives.orphans });
+            let (found, overtaken) = expected::differences(&self.expected.items, &lives.said, late);
             differences.extend(found);
             self.overtaken = overtaken;
         }
@@ -299,7 +300,7 @@ impl<'a> Run<'a> {
         let lives = &guard.0;
         format!(
             "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census), \
-             {} departures told by the next owner of the number, {} lost in {} losses, {} resynced, {:.0} s",
+             {} records overtaken by what followed, {} lost in {} losses, {} resynced, {:.0} s",
             self.expected.operations,
             self.expected.processes_made,
             lives.created,

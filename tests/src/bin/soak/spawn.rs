@@ -111,7 +111,7 @@ fn exec(actor: &Actor, pause: bool) {
 
 /// The new program: `tid` made the call; `children` as `LOCAL:PID`.
 pub fn after_exec(pid: u32, tid: u32, ready: Option<RawFd>, children: &[String]) -> ! {
-    sys::set_comm(crate::COMM);
+    sys::set_comm(crate::Comms::of_this_run().actor.as_bytes());
     let mut actor = Actor::new(String::new());
     say(&Record::Exec { pid, tid, after: actor.slots });
     if ready.is_some() {

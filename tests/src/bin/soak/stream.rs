@@ -16,7 +16,7 @@ use nstrace_tests::{
 
 use crate::lives::Lives;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     lives: Mutex<(Lives, bool)>,
     more: Condvar,
@@ -47,7 +47,7 @@ impl Stream {
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let stdout = child.stdout.take().context("piped")?;
         let stderr = program::reader(child.stderr.take().context("piped")?);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { lives: Mutex::new((Lives::new(), false)), more: Condvar::new() });
         let writer = Arc::clone(&shared);
         thread::spawn(move || receive(BufReader::new(stdout), &writer));
         let stream = Self { child, shared, stderr };

@@ -102,9 +102,15 @@ fn numbers(folder: &Path) -> Vec<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Neither zombie nor dead: those have left their namespaces.
+/// Neither zombie nor exiting: those have left their namespaces. The init of a pid namespace exits for as long as others in
+/// there take to go.
 fn lives(folder: &str) -> bool {
+    const PF_EXITING: u64 = 4;
     let stat = fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X' | 'x'))
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+    let mut words = rest.split(' ');
+    let state = words.next();
+    // state, ppid, pgrp, session, tty_nr, tpgid, flags (proc_pid_stat(5)).
+    let flags: u64 = words.nth(5).and_then(|word| word.parse().ok()).unwrap_or(0);
+    !matches!(state, Some("Z" | "X" | "x")) && flags & PF_EXITING == 0
 }

@@ -36,9 +36,7 @@ pub fn work(folder: String) -> ! {
         actor.perform_all(&round.ops);
         say(&Record::Barrier { operations: std::mem::take(&mut actor.operations) });
     }
-    while let Some(child) = actor.children.pop() {
-        actor.kill(child);
-    }
+    actor.kill_all();
     actor.reap_the_dead();
     say(&Record::Exit { pid: actor.pid });
     sys::exit(0)
