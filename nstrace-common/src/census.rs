@@ -22,7 +22,7 @@ pub mod kind {
     pub const MOUNT: u32 = 4;
 }
 
-/// How an open file holds a namespace ([`File::what`]).
+/// How a file holds a namespace ([`File::what`]).
 pub mod what {
     /// The file is on nsfs; `object` is the file.
     pub const NSFS: u32 = 1;
@@ -32,24 +32,73 @@ pub mod what {
     pub const TUN: u32 = 3;
     /// A pidfd; `object` is its `struct pid`.
     pub const PIDFD: u32 = 4;
-    /// Opened with credentials of another user namespace than the task's; `object` is the `struct cred`.
+    /// Opened with other credentials than the task's; `object` is the `struct cred`.
     pub const CRED: u32 = 5;
-    /// An nsfs file in a message that waits in the receive queue of this unix socket; `object` is the file in flight.
-    pub const IN_FLIGHT: u32 = 6;
+    /// A unix socket with messages in its queue, no namespace; `object` is its `struct sock`.
+    pub const QUEUE: u32 = 6;
+    /// An io_uring instance, no namespace; `object` is its `struct io_ring_ctx`.
+    pub const IO_URING: u32 = 7;
+    /// Something in a mount tree that belongs to no visible mount namespace (`open_tree`, `fsmount`); `object` is the address
+    /// of the anonymous `struct mnt_namespace`, `ns` its owner.
+    pub const DETACHED_MOUNT: u32 = 8;
     /// A file of a file system that a user namespace other than the initial one owns; `object` is the super block.
     pub const SUPER_BLOCK: u32 = 9;
     /// A file of a procfs of a pid namespace other than the initial one; `object` is the super block.
     pub const PROCFS: u32 = 10;
-    /// No file: a System V shared memory segment is attached; `object` is the `struct file` of the attachment, `detail` its id.
+    /// A System V shared memory segment is attached; `object` is the `struct file` of the attachment, `detail` its id.
     pub const SHM: u32 = 11;
-    /// A unix socket with more files in flight than are looked at; no namespace.
-    pub const MORE_IN_FLIGHT: u32 = 12;
-    /// An io_uring instance, no namespace: its registered files are told by `/proc/PID/fdinfo`.
-    pub const IO_URING: u32 = 7;
-    /// A file in a mount tree that belongs to no visible mount namespace (`open_tree`, `fsmount`); `object` is the address of
-    /// the anonymous `struct mnt_namespace`, `ns` its owner.
-    pub const DETACHED_MOUNT: u32 = 8;
+    /// Something in a mount tree that is in no mount namespace any more, no namespace; `object` is the `struct mount`.
+    pub const LOOSE_MOUNT: u32 = 12;
+    /// A file in a `/proc/PID` folder; `object` is the `struct pid`.
+    pub const PROC_PID: u32 = 13;
+    /// A unix socket whose other end was made by this `struct pid` (`SO_PEERCRED`).
+    pub const PEER_PID: u32 = 14;
+    /// As [`PEER_PID`], by these credentials: `object` is the `struct cred`.
+    pub const PEER_CRED: u32 = 15;
+    /// A file whose signals go to this `struct pid` (`F_SETOWN`).
+    pub const OWNER_PID: u32 = 16;
+    /// A message that tells its sender's `struct pid` waits in a unix socket.
+    pub const SENDER_PID: u32 = 17;
+    /// A file system context (fsopen(2)); `object` is the `struct fs_context`.
+    pub const FS_CONTEXT: u32 = 18;
+    /// An open mount table (`/proc/PID/mounts` and the like); `object` is the file.
+    pub const MOUNT_TABLE: u32 = 19;
+    /// An open file below `/proc/PID/net`; `object` is the file.
+    pub const NET_TABLE: u32 = 20;
+    /// An open cgroup file; `object` is the file.
+    pub const CGROUP_FILE: u32 = 21;
+    /// An inotify or fanotify instance, no namespace; `object` is its `struct fsnotify_group`.
+    pub const WATCHES: u32 = 22;
+    /// An nsfs inode that is watched; `object` is the inode.
+    pub const WATCH: u32 = 23;
+    /// A TCP socket with connections that nobody accepted, no namespace; `object` is its `struct sock`.
+    pub const CONNECTIONS: u32 = 24;
 }
+
+/// In place of a descriptor's number ([`File::fd`]): what else a task has a file or a mount by.
+pub mod place {
+    pub const CWD: u32 = u32::MAX;
+    pub const ROOT: u32 = u32::MAX - 1;
+    /// The file is mapped.
+    pub const MAPPING: u32 = u32::MAX - 2;
+    /// The file is executed.
+    pub const PROGRAM: u32 = u32::MAX - 3;
+}
+
+/// What the lowest bits of an address in the list of a walk over files that are in no file table mean.
+pub mod queue_of {
+    /// `struct sock` of a unix socket: files in its messages.
+    pub const SOCK: u32 = 0;
+    /// `struct io_ring_ctx`: files registered with it.
+    pub const RING: u32 = 1;
+    /// `struct fsnotify_group`: inodes that it watches.
+    pub const WATCHES: u32 = 2;
+    /// `struct sock` of a TCP socket: sockets of connections that nobody accepted.
+    pub const CONNECTIONS: u32 = 3;
+}
+
+/// Mark of an address in the list of a walk over mounts: it is a `struct mount` in no mount namespace, whose tree is meant.
+pub const LOOSE_MOUNT: u64 = 1;
 
 /// How a mount holds a namespace ([`Mount::what`]).
 pub mod mount_of {
@@ -71,6 +120,17 @@ pub struct Head {
     pub len: u32,
 }
 const _: () = assert!(size_of::<Head>() == 8);
+
+/// A `struct pid` and the namespace that it holds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Pid {
+    /// Address.
+    pub pid: u64,
+    /// Key of the pid namespace.
+    pub ns: u64,
+}
+const _: () = assert!(size_of::<Pid>() == 16);
 
 /// [`kind::TASK`]: a thread, dead ones that were not waited for included.
 #[repr(C)]
@@ -99,6 +159,10 @@ pub struct Task {
     pub exe_cred: u64,
     /// Key of their user namespace.
     pub exe_user: u64,
+    /// Its process group.
+    pub group: Pid,
+    /// Its session.
+    pub session: Pid,
     /// Key of each namespace, as in [`Namespace::key`]; 0 none.
     pub slots: [u64; SLOTS],
     /// Thread id in the initial pid namespace.
@@ -116,7 +180,7 @@ pub struct Task {
     /// Hostile.
     pub comm: [u8; COMM_LEN],
 }
-const _: () = assert!(size_of::<Task>() == 216);
+const _: () = assert!(size_of::<Task>() == 248);
 
 /// [`kind::NAMESPACE`].
 #[repr(C)]
@@ -150,8 +214,12 @@ pub struct Namespace {
     pub owner_uid: u32,
     /// Shared memory segments of an ipc namespace (`ids[IPC_SHM_IDS].in_use`), `u32::MAX` unknown; means nothing of another type.
     pub segments: u32,
+    /// Address of the super block of the message queues of an ipc namespace; means nothing of another type.
+    pub mqueue: u64,
+    /// `mnt_namespace.seq`: before 6.18 its id to listmount(2); means nothing of another type.
+    pub mnt_seq: u64,
 }
-const _: () = assert!(size_of::<Namespace>() == 80);
+const _: () = assert!(size_of::<Namespace>() == 96);
 
 /// [`kind::FILE`].
 #[repr(C)]
@@ -183,7 +251,7 @@ pub struct Mount {
     pub head: Head,
     /// Key of the namespace that is held.
     pub ns: u64,
-    /// Address of the mount namespace, as it was listed.
+    /// What was listed: the address of the mount namespace, or a marked one.
     pub mnt_ns: u64,
     /// Address of the super block.
     pub super_block: u64,
@@ -270,9 +338,20 @@ layout! {
     sock_net,
     sock_family,
     sock_receive_queue,
+    sock_state,
+    sock_protocol,
+    sock_peer_pid,
+    sock_peer_cred,
+    /// `icsk_accept_queue.rskq_accept_head`.
+    inet_csk_accept_head,
+    /// `dl_next`.
+    request_sock_next,
+    request_sock_sk,
     sk_buff_next,
+    sk_buff_sk,
     sk_buff_cb,
     unix_skb_parms_fp,
+    unix_skb_parms_pid,
     scm_fp_list_count,
     scm_fp_list_fp,
     mount_mnt,
@@ -295,6 +374,42 @@ layout! {
     mm_struct_user_ns,
     mm_struct_exe_file,
     task_mm,
+    task_signal,
+    /// An array of pointers by `enum pid_type`.
+    signal_struct_pids,
+    task_fs,
+    /// `root.mnt` and `pwd.mnt`.
+    fs_struct_root_mnt,
+    fs_struct_pwd_mnt,
+    /// `f_owner.pid`, where the owner is inside the file (before 6.12).
+    file_f_owner_pid,
+    /// The pointer to the owner, elsewhere.
+    file_f_owner,
+    fown_struct_pid,
+    /// The array of registered files: of pointers with flags, or of `struct io_rsrc_node` (6.13+).
+    io_ring_ctx_files,
+    io_ring_ctx_count,
+    io_rsrc_node_file,
+    fsnotify_group_marks,
+    fsnotify_mark_list,
+    fsnotify_mark_connector,
+    fsnotify_connector_obj,
+    inode_fsnotify_marks,
+    fs_context_net_ns,
+    fs_context_user_ns,
+    fs_context_cred,
+    seq_file_private,
+    proc_mounts_ns,
+    proc_inode_vfs_inode,
+    proc_inode_pid,
+    proc_inode_pde,
+    proc_dir_entry_parent,
+    proc_dir_entry_name,
+    proc_dir_entry_data,
+    kernfs_open_file_priv,
+    cgroup_file_ctx_ns,
+    ipc_namespace_mq_mnt,
+    mnt_namespace_seq,
     shm_file_data_id,
     shm_file_data_ns,
     /// `ipc_namespace.ids[IPC_SHM_IDS].in_use`.

@@ -1,15 +1,18 @@
-//! `iter/task_vma` (5.12+) for the census: attached System V shared memory, which holds the ipc namespace it was made in.
+//! `iter/task_vma` (5.12+) for the census: mapped files, which hold what open ones do, and attached System V shared memory,
+//! which holds the ipc namespace it was made in.
 
 use nstrace_common::{
-    census::{File, kind, what},
+    census::{place, what},
     slots::IPC,
 };
 
 use crate::{
     config::{offset, self_tgid},
+    holding::{census_opener, scratch, write_held},
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    seen::{Visit, census, describe, describe_waiting, head},
+    mounted::{census_mounted, census_super_block},
+    seen::{Visit, census, describe, describe_waiting},
 };
 
 /// `struct bpf_iter__task_vma`.
@@ -38,34 +41,29 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
         return 0;
     }
     let file = load_ptr(vma, census!(vm_area_struct_vm_file));
+    if file.is_null() || load_u32(task, offset!(task_tgid)) == self_tgid() {
+        return 0;
+    }
+    let Some(scratch) = scratch() else { return 0 };
+    scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), place::MAPPING);
+    scratch.set_file(file);
     // Of the files on a tmpfs only those of shared memory have private data.
     let data = load_ptr(file, census!(file_private_data));
-    if data.is_null() {
-        return 0;
-    }
-    let inode = load_ptr(file, census!(file_f_inode));
+    let magic = load_u64(scratch.super_block as Kptr, census!(super_block_s_magic));
     let name = load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name));
-    let tgid = load_u32(task, offset!(task_tgid));
-    if load_u64(load_ptr(inode, census!(inode_i_sb)), census!(super_block_s_magic)) != TMPFS
-        || load_u32(name, 0) != SYSV
-        || tgid == self_tgid()
-    {
-        return 0;
+    if magic == TMPFS && !data.is_null() && load_u32(name, 0) == SYSV {
+        scratch.record.what = what::SHM;
+        scratch.record.object = file as u64;
+        scratch.record.detail = load_u32(data, census!(shm_file_data_id));
+        scratch.record.ns = describe(visit.number, load_ptr(data, census!(shm_file_data_ns)), IPC as u32);
+        scratch.put();
     }
-    let ns = load_ptr(data, census!(shm_file_data_ns));
-    let record = File {
-        head: head::<File>(kind::FILE),
-        ns: describe(visit.number, ns, IPC as u32),
-        object: file as u64,
-        ucounts: 0,
-        tid: load_u32(task, offset!(task_pid)),
-        tgid,
-        fd: 0,
-        what: what::SHM,
-        inode: load_u64(inode, census!(inode_i_ino)) as u32,
-        detail: load_u32(data, census!(shm_file_data_id)),
-    };
+    if scratch.cred != load_u64(task, offset!(task_real_cred)) {
+        census_opener(visit.number);
+    }
+    census_mounted(visit.number, magic);
+    census_super_block(visit.number, magic);
+    write_held(visit);
     describe_waiting(visit);
-    visit.write(&record);
     0
 }

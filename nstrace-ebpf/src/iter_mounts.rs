@@ -5,14 +5,14 @@
 
 use aya_ebpf::{macros::map, maps::Array};
 use nstrace_common::{
-    census::{Mount, Place, WALKS, Walk, kind, mount_of},
+    census::{LOOSE_MOUNT, Mount, Place, WALKS, Walk, kind, mount_of},
     layout::ABSENT,
-    slots::{PID, USER},
+    slots::{MNT, PID, USER},
 };
 
 use crate::{
     config::offset,
-    iter_files::{NSFS, PROC, nsfs},
+    holding::{NSFS, PROC, nsfs},
     iter_lists::start,
     iter_tasks::TaskIteration,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
@@ -44,7 +44,7 @@ pub fn census_mount(ctx: *mut TaskIteration) -> i32 {
             if at.index >= (*walk).count {
                 break;
             }
-            if !step(visit, ns as Kptr, &mut at) {
+            if !step(visit, ns, &mut at) {
                 (*walk).torn += 1;
             }
         }
@@ -54,29 +54,49 @@ pub fn census_mount(ctx: *mut TaskIteration) -> i32 {
     0
 }
 
-/// One move in the tree of `ns`. False: the tree changed.
+/// The walk climbs to the topmost mount first.
+const CLIMBING: u32 = 2;
+
+/// One move in the tree of the mount namespace `entry`, or in the one that the marked mount is in. False: the tree changed.
 #[inline(always)]
-fn step(visit: Visit, ns: Kptr, at: &mut Place) -> bool {
-    let root = load_ptr(ns, census!(mnt_namespace_root));
-    let mount = if at.mount == 0 { root } else { at.mount as Kptr };
+fn step(visit: Visit, entry: u64, at: &mut Place) -> bool {
     let next_tree = Place { mount: 0, index: at.index + 1, up: 0 };
+    let loose = entry & LOOSE_MOUNT != 0;
+    let ns = if loose { core::ptr::null() } else { entry as Kptr };
+    if at.mount == 0 {
+        *at = if loose {
+            Place { mount: entry & !LOOSE_MOUNT, index: at.index, up: CLIMBING }
+        } else {
+            Place { mount: load_u64(ns, census!(mnt_namespace_root)), index: at.index, up: 0 }
+        };
+    }
+    let mount = at.mount as Kptr;
     if mount.is_null() || load_ptr(mount, census!(mount_mnt_ns)) != ns {
         *at = next_tree;
-        return false;
+        // What ended meanwhile holds nothing.
+        return loose || load_u32(ns, census!(ns_count[MNT])) == 0;
+    }
+    let parent = load_ptr(mount, census!(mount_mnt_parent));
+    if at.up == CLIMBING {
+        if parent == mount {
+            at.up = 0;
+        } else {
+            at.mount = parent as u64;
+        }
+        return true;
     }
     if at.up == 0 {
-        report(visit, ns, mount);
+        report(visit, entry, mount);
         let first = load_u64(mount, census!(mount_mnt_mounts));
         if first != mount as u64 + u64::from(census!(mount_mnt_mounts)) {
             at.mount = first - u64::from(census!(mount_mnt_child));
             return true;
         }
     }
-    if mount == root {
+    if parent == mount || !loose && load_ptr(ns, census!(mnt_namespace_root)) == mount {
         *at = next_tree;
         return true;
     }
-    let parent = load_ptr(mount, census!(mount_mnt_parent));
     let next = load_u64(mount, census!(mount_mnt_child));
     if next == parent as u64 + u64::from(census!(mount_mnt_mounts)) {
         at.mount = parent as u64;
@@ -89,14 +109,14 @@ fn step(visit: Visit, ns: Kptr, at: &mut Place) -> bool {
 }
 
 #[inline(always)]
-fn report(visit: Visit, ns: Kptr, mount: Kptr) {
+fn report(visit: Visit, entry: u64, mount: Kptr) {
     let vfsmount = (mount as u64 + u64::from(census!(mount_mnt))) as Kptr;
     let super_block = load_ptr(vfsmount, census!(vfsmount_mnt_sb));
     let unique = census!(mount_mnt_id_unique);
     let mut record = Mount {
         head: head::<Mount>(kind::MOUNT),
         ns: 0,
-        mnt_ns: ns as u64,
+        mnt_ns: entry,
         super_block: super_block as u64,
         unique_id: if unique == ABSENT { 0 } else { load_u64(mount, unique) },
         id: load_u32(mount, census!(mount_mnt_id)),

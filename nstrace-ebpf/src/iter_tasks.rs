@@ -2,7 +2,7 @@
 
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_probe_read_kernel, macros::map, maps::PerCpuArray};
 use nstrace_common::{
-    census::{Task, kind},
+    census::{Pid, Task, kind},
     slots::{PID, PID_FOR_CHILDREN, SLOTS, TIME_FOR_CHILDREN, USER},
     task::COMM_LEN,
 };
@@ -73,6 +73,12 @@ impl TaskIteration {
         // SAFETY: `meta` is valid while the program runs.
         unsafe { Visit { seq: (*self.meta).seq, number: (*self.meta).seq_num + 1 } }
     }
+
+    /// The visited task.
+    #[inline(always)]
+    pub fn task(&self) -> Kptr {
+        self.task
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -141,6 +147,9 @@ fn write_task(record: &mut Task, task: Kptr, tgid: u32) {
     record.cred = load_u64(task, offset!(task_cred));
     record.pid = load_u64(task, offset!(task_thread_pid));
     record.ucounts = load_u64(real_cred, census!(cred_ucounts));
+    let signal = load_ptr(task, census!(task_signal));
+    record.group = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_PGID));
+    record.session = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_SID));
     let mm = load_ptr(task, census!(task_mm));
     record.mm = mm as u64;
     record.mm_user = key(load_ptr(mm, census!(mm_struct_user_ns)), USER as u32);
@@ -158,6 +167,18 @@ fn write_task(record: &mut Task, task: Kptr, tgid: u32) {
         let comm = task.wrapping_add(offset!(task_comm) as usize);
         bpf_probe_read_kernel((&raw mut record.comm).cast(), COMM_LEN as u32, comm.cast());
     }
+}
+
+/// `enum pid_type`.
+const PIDTYPE_PGID: u32 = 2;
+const PIDTYPE_SID: u32 = 3;
+
+/// The `struct pid`, which outlives its process while the group or session does, and the pid namespace it holds.
+#[inline(always)]
+fn pid_of(pid: Kptr) -> Pid {
+    let level = load_u32(pid, offset!(pid_level)) & 63;
+    let ns = load_ptr(pid, offset!(pid_numbers) + level * offset!(upid_size) + offset!(upid_ns));
+    Pid { pid: pid as u64, ns: key(ns, PID as u32) }
 }
 
 #[inline(always)]

@@ -268,6 +268,8 @@ pub extern "C" fn census_next(visit: u64, first: u32) -> u32 {
     record.user_level = load_u32(ns, offset!(user_namespace_level));
     record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
     let segments = census!(ipc_namespace_shm_in_use);
+    record.mqueue = load_u64(load_ptr(ns, census!(ipc_namespace_mq_mnt)), census!(vfsmount_mnt_sb));
+    record.mnt_seq = load_u64(ns, census!(mnt_namespace_seq));
     record.segments = if segments == ABSENT { u32::MAX } else { load_u32(ns, segments) };
     1
 }

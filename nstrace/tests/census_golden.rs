@@ -53,6 +53,8 @@ fn namespace(builder: &mut Builder, ns_type: NsType, of: u32, owner: u32, refs: 
         owner: if ns_type == NsType::User && of == owner { 0 } else { key(NsType::User, owner) },
         parent: if matches!(ns_type, NsType::User | NsType::Pid) && of != 0 { key(ns_type, 0) } else { 0 },
         ucounts: 0,
+        mqueue: 0,
+        listing: 0,
         level: None,
         owner_uid: (ns_type == NsType::User).then_some(of * 1000),
         refs: Some(refs).filter(|&refs| refs != 0),
@@ -79,6 +81,7 @@ fn task(tgid: u32, tid: u32, ppid: u32, comm: &[u8], worlds: impl Fn(NsType) -> 
         pid: 0x3000 + u64::from(tid),
         ucounts: 0,
         mm: (0, 0),
+        groups: [(0, 0); 2],
         exe_cred: (0, 0),
     }
 }
@@ -130,8 +133,8 @@ fn census() -> Census {
             Object::SuperBlock(1),
         ),
         (pid, Holder::Pidfd(at(14)), Object::Pid(1)),
-        (key(NsType::Ipc, 3), Holder::Shm { pid: 300, id: 5 }, Object::Attachment(1)),
-        (key(NsType::Ipc, 3), Holder::Other("a message in flight"), Object::None),
+        (key(NsType::Ipc, 3), Holder::Shm { pid: 300, id: 5 }, Object::File(1)),
+        (key(NsType::Ipc, 3), Holder::Other { at: Some(at(15)), what: "file system context" }, Object::File(2)),
     ] {
         builder.holder(HolderFact { ns, holder, object });
     }

@@ -15,6 +15,7 @@ pub mod container;
 pub mod deed;
 pub mod doctor;
 pub mod expect;
+pub mod held;
 pub mod kinds;
 pub mod line;
 pub mod live;

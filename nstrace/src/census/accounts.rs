@@ -4,7 +4,7 @@
 //! `struct nsproxy` (one reference a slot; fork shares it), `struct cred`, `struct ucounts` and `mm_struct`
 //! (user namespaces), `struct pid` (pid
 //! namespaces), the one nsfs inode of a namespace (all its descriptors and bind mounts together), `struct sock`
-//! (network namespaces), a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
+//! (network namespaces), some open files themselves, a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
 //! namespaces), and `proc_fs_info.pid_ns` (pid namespaces).
 
 /// The objects of one namespace. An address is an opaque name.
@@ -20,8 +20,8 @@ pub struct Accounts {
     pub(super) pids: Objects<u64>,
     pub(super) socks: Objects<u64>,
     pub(super) super_blocks: Objects<u64>,
-    /// Attachments of System V shared memory.
-    pub(super) attachments: Objects<u64>,
+    /// Files that hold it themselves: attachments of System V shared memory, open tables.
+    pub(super) files: Objects<u64>,
     /// Anonymous mount namespaces it owns.
     pub(super) anonymous: Objects<u64>,
     /// Child namespaces whose `parent` it is, and namespaces it owns.
@@ -48,6 +48,13 @@ impl<T: Copy + Ord> Objects<T> {
         }
     }
 
+    /// As [`Self::insert`], of each.
+    pub fn extend(&mut self, objects: impl IntoIterator<Item = T>) {
+        for object in objects {
+            self.insert(object);
+        }
+    }
+
     fn settle(&mut self) {
         self.0.sort_unstable();
         self.0.dedup();
@@ -64,7 +71,7 @@ impl Accounts {
         self.nsproxies.settle();
         let sets = [&mut self.creds, &mut self.mms, &mut self.ucounts, &mut self.pids, &mut self.socks];
         sets.into_iter().for_each(Objects::settle);
-        [&mut self.super_blocks, &mut self.attachments, &mut self.anonymous].into_iter().for_each(Objects::settle);
+        [&mut self.super_blocks, &mut self.files, &mut self.anonymous].into_iter().for_each(Objects::settle);
     }
 
     pub fn explained(&self) -> u32 {
@@ -75,7 +82,7 @@ impl Accounts {
             + self.pids.len()
             + self.socks.len()
             + self.super_blocks.len()
-            + self.attachments.len()
+            + self.files.len()
             + self.anonymous.len()
             + usize::from(self.nsfs);
         u32::try_from(objects).unwrap_or(u32::MAX).saturating_add(self.below)
@@ -93,7 +100,7 @@ impl Accounts {
             ("nsfs inode", u32::from(self.nsfs)),
             ("sock", len(self.socks.len())),
             ("super block", len(self.super_blocks.len())),
-            ("shared memory attachment", len(self.attachments.len())),
+            ("file", len(self.files.len())),
             ("detached mount tree", len(self.anonymous.len())),
             ("namespace below", self.below),
         ]

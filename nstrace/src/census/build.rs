@@ -24,6 +24,10 @@ pub struct NamespaceFact {
     pub parent: Key,
     /// Address of the `struct ucounts` in its owner, 0 unknown.
     pub ucounts: u64,
+    /// Address of the super block of an ipc namespace's message queues, 0 none.
+    pub mqueue: u64,
+    /// What listmount(2) calls a mount namespace, 0 unknown.
+    pub listing: u64,
     pub level: Option<u32>,
     pub owner_uid: Option<u32>,
     pub refs: Option<u32>,
@@ -50,6 +54,8 @@ pub struct TaskFact {
     pub ucounts: u64,
     /// Its `mm_struct` with the user namespace that holds.
     pub mm: (u64, Key),
+    /// The `struct pid` of its process group and session, with the pid namespace each holds.
+    pub groups: [(u64, Key); 2],
     /// The credentials its executable was opened with, and their user namespace.
     pub exe_cred: (u64, Key),
 }
@@ -76,8 +82,8 @@ pub enum Object {
     },
     Pid(u64),
     SuperBlock(u64),
-    /// `struct file` of an attached shared memory segment.
-    Attachment(u64),
+    /// A `struct file`, or another object behind a descriptor, that holds it itself.
+    File(u64),
     /// An anonymous mount namespace that it owns.
     Anonymous(u64),
     /// One that is counted elsewhere, or not at all.
@@ -85,7 +91,7 @@ pub enum Object {
 }
 
 /// Collects facts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Builder {
     facts: Vec<NamespaceFact>,
     by_key: HashMap<Key, usize, foldhash::fast::RandomState>,
@@ -152,10 +158,15 @@ impl Builder {
         of_key.map(|task| (task.tgid, task.tid))
     }
 
-    /// Key and name of every mount namespace known so far.
-    pub fn mount_namespaces(&self) -> Vec<(Key, NsName)> {
-        let of_mounts = self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt);
-        of_mounts.map(|fact| (fact.key, fact.name)).collect()
+    /// By what is known so far, some reference to a namespace of this type is unexplained.
+    pub fn has_unexplained(&self, ns_type: NsType) -> bool {
+        let census = self.clone().finish();
+        census.namespaces.iter().any(|ns| ns.name.ns_type == ns_type && ns.unexplained().is_some_and(|rest| rest > 0))
+    }
+
+    /// Every mount namespace known so far.
+    pub fn mount_namespaces(&self) -> impl Iterator<Item = &NamespaceFact> {
+        self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt)
     }
 
     pub fn finish(mut self) -> Census {
@@ -208,13 +219,24 @@ impl Builder {
             {
                 namespaces[user].accounts.creds.insert(cred);
             }
-        }
-        for fact in self.facts.iter().filter(|fact| fact.ucounts != 0) {
-            if let Some(NsIndex(owner)) = index(fact.owner) {
-                namespaces[owner].accounts.ucounts.insert(fact.ucounts);
+            for (pid, ns) in fact.groups.into_iter().filter(|&(pid, _)| pid != 0) {
+                if let Some(NsIndex(ns)) = index(ns) {
+                    namespaces[ns].accounts.pids.insert(pid);
+                }
             }
         }
-        for HolderFact { ns, holder, object } in self.holders {
+        for fact in &self.facts {
+            if let Some(NsIndex(owner)) = index(fact.owner) {
+                let accounts = &mut namespaces[owner].accounts;
+                accounts.ucounts.extend(Some(fact.ucounts).filter(|&ucounts| ucounts != 0));
+                // Mounted inside the kernel for as long as the ipc namespace lives.
+                accounts.super_blocks.extend(Some(fact.mqueue).filter(|&block| block != 0));
+            }
+        }
+        let elsewhere = Elsewhere::new(&self.tasks, &self.holders);
+        for fact in self.holders {
+            let adds = elsewhere.adds(&fact);
+            let HolderFact { ns, holder, object } = fact;
             let Some(NsIndex(at)) = self.by_key.get(&ns).map(|&i| place[i]) else { continue };
             let ns = &mut namespaces[at];
             match object {
@@ -228,18 +250,55 @@ impl Builder {
                 }
                 Object::Pid(pid) => ns.accounts.pids.insert(pid),
                 Object::SuperBlock(block) => ns.accounts.super_blocks.insert(block),
-                Object::Attachment(file) => ns.accounts.attachments.insert(file),
+                Object::File(file) => ns.accounts.files.insert(file),
                 Object::Anonymous(tree) => ns.accounts.anonymous.insert(tree),
                 Object::None => {}
             }
-            ns.holders.push(holder);
+            if adds {
+                ns.holders.push(holder);
+            }
         }
         for ns in &mut namespaces {
             ns.accounts.settle();
             ns.holders.sort_by(by_kind);
             ns.holders.dedup();
         }
-        Census { namespaces, tasks, boot_id: String::new(), missing: Vec::new() }
+        Census { namespaces, tasks, boot_id: String::new(), missing: Vec::new(), uncounted: Vec::new() }
+    }
+}
+
+/// What makes a holder no news: the task that it belongs to, and the mount that it is reached by.
+struct Elsewhere {
+    /// User namespace of each thread.
+    users: HashMap<u32, Key>,
+    /// Super blocks that are mounted, or that an open file is on.
+    super_blocks: HashSet<u64>,
+}
+
+impl Elsewhere {
+    fn new(tasks: &[TaskFact], holders: &[HolderFact]) -> Self {
+        let credentials = holders.iter().any(|fact| matches!(fact.holder, Holder::Cred(_)));
+        let user = NsType::User.index();
+        let users = tasks.iter().filter(|_| credentials).map(|task| (task.tid, task.slots[user])).collect();
+        let placed = |fact: &&HolderFact| fact.holder.descriptor().is_none_or(|at| at.place().is_none());
+        let super_blocks = holders.iter().filter(placed).filter_map(|fact| match fact.object {
+            Object::SuperBlock(block) => Some(block),
+            _ => None,
+        });
+        Self { users, super_blocks: super_blocks.collect() }
+    }
+
+    /// Credentials of the user namespace that the task is in anyway are none of another, and directories and mappings tell of
+    /// a file system only where nothing better does.
+    fn adds(&self, fact: &HolderFact) -> bool {
+        match (&fact.holder, fact.object) {
+            (Holder::Cred(at), _) => self.users.get(&at.tid) != Some(&fact.ns),
+            (holder, Object::SuperBlock(block)) => {
+                let placed = holder.descriptor().is_some_and(|at| at.place().is_some());
+                !(placed && self.super_blocks.contains(&block))
+            }
+            _ => true,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     discover::{Missed, Proc, cgroup::CgroupTree, clock, oci::OciState, snapshot},
     kernel::census_iterators::CensusIterators,
     model::Container,
-    ns::Slot,
+    ns::{NsType, Slot},
 };
 
 /// How much is asked for.
@@ -28,12 +28,22 @@ pub enum Depth {
 /// # Errors
 /// Only when not even `/proc` can be read.
 pub fn census(proc: &Proc, depth: Depth, containers: bool) -> anyhow::Result<Census> {
+    let kernel = CensusIterators::open().map_err(|error| format!("{error:#}"));
+    census_by(proc, kernel, depth, containers)
+}
+
+/// As [`census`], with the best source given: iterators, or why there are none.
+pub(super) fn census_by(
+    proc: &Proc,
+    mut kernel: Result<CensusIterators, String>,
+    depth: Depth,
+    containers: bool,
+) -> anyhow::Result<Census> {
     let mut builder = Builder::default();
-    let mut missing = Vec::new();
+    let (mut missing, mut uncounted) = (Vec::new(), Vec::new());
     if let Ok(slots) = proc.initial_slots() {
         builder.initial(Slot::ALL.into_iter().filter_map(|slot| slots.get(slot)).map(|name| name.inum));
     }
-    let mut kernel = CensusIterators::open().map_err(|error| format!("{error:#}"));
     if let Ok(iterators) = &mut kernel
         && let Err(error) = from_kernel::tasks(iterators, &mut builder)
     {
@@ -48,10 +58,11 @@ pub fn census(proc: &Proc, depth: Depth, containers: bool) -> anyhow::Result<Cen
         note(&mut missing, "namespaces of tasks", &missed);
     }
     if depth == Depth::Holders {
-        holders(proc, &mut kernel, &mut builder, &mut missing)?;
+        holders(proc, &mut kernel, &mut builder, &mut missing, &mut uncounted)?;
     }
     let mut census = builder.finish();
     census.missing = missing;
+    census.uncounted = uncounted;
     census.boot_id = proc.boot_id().unwrap_or_default();
     if containers {
         name_containers(proc, &mut census);
@@ -64,53 +75,27 @@ fn holders(
     kernel: &mut Result<CensusIterators, String>,
     builder: &mut Builder,
     missing: &mut Vec<String>,
+    uncounted: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let files = match kernel {
         Ok(iterators) => from_kernel::files(iterators, builder).map_err(|error| format!("{error:#}")),
         Err(reason) => Err(reason.clone()),
     };
-    let mut rings = Vec::new();
-    let detached = match files {
-        Ok(leads) => {
-            rings = leads.io_urings;
-            if let Some(at) = leads.more_in_flight.first() {
-                missing.push(format!(
-                    "files in flight beyond the first messages of {} sockets (fd {} of {} is one): let them be received",
-                    leads.more_in_flight.len(),
-                    at.fd,
-                    at.pid
-                ));
-            }
-            leads.detached
-        }
+    let leads = match files {
+        Ok(leads) => leads,
         Err(reason) => {
             if kernel.is_ok() {
                 missing.push(format!("sockets and files in flight: {reason}"));
             }
             let missed = mounts::descriptors(proc, builder).context("cannot read /proc")?;
             note(missing, "descriptors", &missed);
-            Vec::new()
+            from_kernel::Leads::default()
         }
     };
     let walked = match kernel {
-        Ok(iterators) => {
-            let lists = from_kernel::lists(iterators, builder);
-            // With every namespace known, it is known as well whether any has shared memory.
-            let all_known = lists.is_ok() && iterators.has_all_lists();
-            if let Err(error) = lists {
-                missing.push(format!("namespaces that no visible holder leads to: {error:#}"));
-            }
-            if !(all_known && builder.has_no_segments())
-                && let Err(error) = from_kernel::memory(iterators, builder)
-            {
-                missing.push(format!("attached shared memory: {error:#}"));
-            }
-            from_kernel::mounts(iterators, proc, builder, &detached).map_err(|error| format!("{error:#}"))
-        }
+        Ok(iterators) => by_walks(proc, iterators, builder, leads, uncounted),
         Err(reason) => Err(reason.clone()),
     };
-    // After the lists, so that every namespace is known by its key.
-    mounts::io_urings(proc, &rings, builder);
     match walked {
         Ok(0) => {}
         Ok(torn) => missing.push(format!("mounts of {torn} mount namespaces that changed meanwhile: run it again")),
@@ -123,6 +108,42 @@ fn holders(
         }
     }
     Ok(())
+}
+
+/// What only walks over the kernel's own objects find. Returns what the walk over the mounts came to.
+fn by_walks(
+    proc: &Proc,
+    iterators: &mut CensusIterators,
+    builder: &mut Builder,
+    mut leads: from_kernel::Leads,
+    uncounted: &mut Vec<String>,
+) -> Result<u32, String> {
+    if let Err(error) = from_kernel::places(iterators, builder, &mut leads) {
+        uncounted.push(format!("what directories and programs of tasks hold: {error:#}"));
+    }
+    if let Err(error) = from_kernel::queues(iterators, builder, &mut leads) {
+        uncounted.push(format!("files in flight and registered with io_uring: {error:#}"));
+    }
+    let lists = from_kernel::lists(iterators, builder);
+    // With every namespace known, it is known as well whether any has shared memory.
+    let all_known = lists.is_ok() && iterators.has_all_lists();
+    if let Err(error) = lists {
+        uncounted.push(format!("namespaces that no visible holder leads to: {error:#}"));
+    } else if !all_known {
+        uncounted.push(
+            "namespaces that nothing leads to which can be seen: this kernel lists network namespaces only, 6.18 and newer \
+             list all"
+                .to_owned(),
+        );
+    }
+    let walked = from_kernel::mounts(iterators, proc, builder, &leads).map_err(|error| format!("{error:#}"));
+    // There are many memory areas. Beside shared memory they keep user namespaces only, by credentials and file systems.
+    if (!all_known || !builder.has_no_segments() || builder.has_unexplained(NsType::User))
+        && let Err(error) = from_kernel::memory(iterators, builder, &mut leads)
+    {
+        uncounted.push(format!("mapped files and attached shared memory: {error:#}"));
+    }
+    walked
 }
 
 fn note(missing: &mut Vec<String>, what: &str, missed: &Missed) {

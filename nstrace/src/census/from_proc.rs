@@ -38,6 +38,7 @@ pub(super) fn tasks(proc: &Proc, builder: &mut Builder) -> Result<Missed, ReadEr
             ucounts: 0,
 
             mm: (0, 0),
+            groups: [(0, 0); 2],
             exe_cred: (0, 0),
         });
     }
@@ -52,6 +53,8 @@ pub(super) fn undescribed(name: NsName) -> NamespaceFact {
         owner: 0,
         parent: 0,
         ucounts: 0,
+        mqueue: 0,
+        listing: 0,
         level: None,
         owner_uid: None,
         refs: None,

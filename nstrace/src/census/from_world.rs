@@ -32,13 +32,15 @@ pub fn census(world: &World, boot_id: &str) -> Census {
             owner: key(ns.owner()),
             parent: key(ns.parent()),
             ucounts: 0,
+            mqueue: 0,
+            listing: 0,
             level: facts.and_then(|facts| facts.level),
             owner_uid: facts.and_then(|facts| facts.owner_uid),
             refs: None,
             segments: None,
         });
         if ns.is_pinned() {
-            let holder = Holder::Other("an nsfs file or bind mount");
+            let holder = Holder::Other { at: None, what: "an nsfs file or bind mount" };
             builder.holder(HolderFact { ns: ns.key().0, holder, object: Object::Nsfs });
         }
     }
@@ -59,6 +61,7 @@ pub fn census(world: &World, boot_id: &str) -> Census {
             pid: 0,
             ucounts: 0,
             mm: (0, 0),
+            groups: [(0, 0); 2],
             exe_cred: (0, 0),
         });
     }

@@ -1,5 +1,7 @@
 //! What can hold a namespace.
 
+use nstrace_common::census::place;
+
 use super::{NsIndex, TaskIndex};
 
 /// A descriptor in the file table of a thread.
@@ -8,7 +10,21 @@ pub struct Descriptor {
     pub pid: u32,
     /// Differs from `pid` when the thread has a file table of its own (`unshare(CLONE_FILES)`), or the leader is dead.
     pub tid: u32,
+    /// Or what else the thread has the file or mount by: see [`Self::place`].
     pub fd: u32,
+}
+
+impl Descriptor {
+    /// What takes the place of a descriptor: a directory, a mapping, the program that runs. None: it is a descriptor.
+    pub const fn place(self) -> Option<&'static str> {
+        match self.fd {
+            place::CWD => Some("cwd"),
+            place::ROOT => Some("root"),
+            place::MAPPING => Some("mapping"),
+            place::PROGRAM => Some("program"),
+            _ => None,
+        }
+    }
 }
 
 /// One holder.
@@ -24,13 +40,14 @@ pub enum Holder {
     Pending(TaskIndex),
     /// An nsfs file.
     Fd(Descriptor),
-    /// An nsfs file in a message that nobody received yet; by a descriptor of the receiving socket.
+    /// An nsfs file, or the sender's `struct pid`, in a message that nobody received yet; by a descriptor of the receiving
+    /// socket, or of what leads to that.
     InFlight(Descriptor),
     /// An nsfs file registered with this io_uring.
     IoUring(Descriptor),
     /// A bind mount of an nsfs file.
     Mount(MountHolder),
-    /// A bind mount in a tree that is in no mount namespace; by a descriptor that keeps the tree.
+    /// A bind mount in a tree that is in no mount namespace; by what keeps the tree.
     DetachedMount(Descriptor),
     /// A pid or user namespace below it.
     Child(NsIndex),
@@ -48,19 +65,23 @@ pub enum Holder {
     Superblock(MountHolder),
     /// A file on a file system that this user namespace owns.
     SuperblockFile(Descriptor),
-    /// A file on a procfs that shows this pid namespace.
+    /// A file on a procfs that shows this pid namespace, or in the folder of one of its processes.
     ProcfsFile(Descriptor),
     /// A procfs that shows this pid namespace.
     Procfs(MountHolder),
-    /// A pidfd, of a task that is gone.
+    /// A pidfd.
     Pidfd(Descriptor),
     /// A System V shared memory segment of this ipc namespace attached in a process.
     Shm {
         pid: u32,
         id: u32,
     },
-    /// Something that is not told apart.
-    Other(&'static str),
+    /// Something rare.
+    Other {
+        /// Where it is known.
+        at: Option<Descriptor>,
+        what: &'static str,
+    },
 }
 
 /// A mount, as seen in its mount namespace.
@@ -138,6 +159,7 @@ impl Holder {
             | Self::SuperblockFile(at)
             | Self::ProcfsFile(at)
             | Self::Pidfd(at) => Some(*at),
+            Self::Other { at, .. } => *at,
             _ => None,
         }
     }
@@ -186,7 +208,7 @@ impl Holder {
             Self::Procfs(_) | Self::ProcfsFile(_) => HolderKind::Procfs,
             Self::Pidfd(_) => HolderKind::Pidfd,
             Self::Shm { .. } => HolderKind::Shm,
-            Self::Other(_) => HolderKind::Other,
+            Self::Other { .. } => HolderKind::Other,
         }
     }
 }

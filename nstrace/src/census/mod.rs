@@ -138,6 +138,8 @@ pub struct Census {
     pub boot_id: String,
     /// What could not be seen, and what would make it visible; one sentence each.
     pub missing: Vec<String>,
+    /// As [`Self::missing`], of what would leave a reference unexplained if it held a namespace that was found.
+    pub uncounted: Vec<String>,
 }
 
 impl Census {
@@ -147,6 +149,17 @@ impl Census {
 
     pub fn task(&self, index: TaskIndex) -> &Task {
         &self.tasks[index.0]
+    }
+
+    /// What is missing of the answer about this namespace: nothing more can be said of one whose references are all explained.
+    pub fn missing_of(&self, index: NsIndex) -> Vec<String> {
+        let explained = self.namespace(index).unexplained() == Some(0);
+        if explained { self.missing.clone() } else { self.all_missing() }
+    }
+
+    /// All that is missing.
+    pub fn all_missing(&self) -> Vec<String> {
+        [self.missing.as_slice(), &self.uncounted].concat()
     }
 
     /// The threads of a process that were seen, its leader first.

@@ -26,7 +26,7 @@ pub(super) fn of_members(proc: &Proc, builder: &mut Builder) -> Result<Missed, R
     Ok(scan.missed)
 }
 
-/// Adds the descriptors that `/proc` shows.
+/// Adds the descriptors that `/proc` shows, and the files registered with io_uring.
 pub(super) fn descriptors(proc: &Proc, builder: &mut Builder) -> Result<Missed, ReadError> {
     let scan = proc.nsfs_fds()?;
     let mut keys = builder.keys();
@@ -37,18 +37,15 @@ pub(super) fn descriptors(proc: &Proc, builder: &mut Builder) -> Result<Missed, 
         let at = Descriptor { pid: tgid, tid: found.tid.unwrap_or(tgid), fd };
         builder.holder(HolderFact { ns, holder: Holder::Fd(at), object: Object::Nsfs });
     }
-    Ok(scan.missed)
-}
-
-/// Adds the files registered with these io_uring instances. One that is gone or busy adds nothing.
-pub(super) fn io_urings(proc: &Proc, rings: &[Descriptor], builder: &mut Builder) {
-    let mut keys = if rings.is_empty() { HashMap::new() } else { builder.keys() };
-    for &at in rings {
-        for name in proc.io_uring_files(at.pid, at.tid, at.fd).unwrap_or_default() {
+    for (pid, tid, fd) in scan.rings {
+        // A ring that is gone or busy tells nothing.
+        for name in proc.io_uring_files(pid, tid, fd).unwrap_or_default() {
             let ns = key(builder, &mut keys, name);
-            builder.holder(HolderFact { ns, holder: Holder::IoUring(at), object: Object::Nsfs });
+            let holder = Holder::IoUring(Descriptor { pid, tid, fd });
+            builder.holder(HolderFact { ns, holder, object: Object::Nsfs });
         }
     }
+    Ok(scan.missed)
 }
 
 /// The key of a namespace that a link named; described by its name alone when nothing else did.

@@ -36,7 +36,11 @@ pub fn teardown(census: &Census, index: NsIndex) -> Option<Teardown> {
     let exit: BTreeSet<u32> = holders()
         .filter_map(|holder| match holder {
             Holder::Shm { pid, .. } => Some(*pid),
-            _ => holder.task().map(|task| census.task(task).tgid),
+            // Not a descriptor that could be closed.
+            _ => match holder.descriptor().filter(|at| at.place().is_some()) {
+                Some(at) => Some(at.pid),
+                None => holder.task().map(|task| census.task(task).tgid),
+            },
         })
         .collect();
     let close: BTreeSet<Descriptor> =
@@ -69,7 +73,6 @@ fn freed(
     let mut inums: HashSet<u32> = freed.iter().map(|&at| census.namespace(at).name.inum).collect();
     let ends = |holder: &Holder, freed: &BTreeSet<NsIndex>, inums: &HashSet<u32>| match holder {
         Holder::Shm { pid, .. } => exit.contains(pid),
-        Holder::Other(_) => false,
         _ => {
             holder.task().is_some_and(|task| exit.contains(&census.task(task).tgid))
                 || holder.descriptor().is_some_and(|at| exit.contains(&at.pid) || close.contains(&at))

@@ -3,11 +3,13 @@
 use super::{
     Census, Descriptor, Holder, HolderKind, NsIndex,
     build::{Builder, HolderFact, NamespaceFact, Object, TaskFact},
+    collect::{Depth, census_by},
     holder::MountHolder,
     target::Target,
     teardown::teardown,
 };
 use crate::{
+    discover::tests::fake::{FakeProc, FakeTask, inum},
     event::Comm,
     ns::{NsName, NsType, Slot},
 };
@@ -24,6 +26,8 @@ fn namespace(key: u64, ns_type: NsType, owner: u64, parent: u64, refs: u32) -> N
         owner,
         parent,
         ucounts: 0,
+        mqueue: 0,
+        listing: 0,
         level: None,
         owner_uid: None,
         refs: Some(refs),
@@ -55,6 +59,7 @@ fn task(tgid: u32, tid: u32, nsproxy: u64, slots: &[(Slot, u64)]) -> TaskFact {
         ucounts: 0,
 
         mm: (0, 0),
+        groups: [(0, 0); 2],
         exe_cred: (0, 0),
     }
 }
@@ -214,4 +219,61 @@ fn targets() {
     }
     assert!("/nowhere/at/all".parse::<Target>().expect("a path").find(&census).is_err());
     assert!("/proc/self/status".parse::<Target>().expect("a path").find(&census).is_err(), "not on nsfs");
+}
+
+/// The last rung of the ladder.
+#[test]
+fn without_iterators_proc_alone_answers_and_says_what_it_cannot() {
+    let fake = FakeProc::new();
+    fake.task(&FakeTask { tgid: 2, tid: 2, flags: 0x20_8040, ..FakeTask::default() });
+    let base = fake.task(&FakeTask { tgid: 20, tid: 20, shift: 1, ..FakeTask::default() });
+    fake.task(&FakeTask { tgid: 20, tid: 21, shift: 2, ..FakeTask::default() });
+    fake.link(&format!("{base}/fd/5"), "net:[4026532177]");
+    fake.link(&format!("{base}/fd/6"), "anon_inode:[io_uring]");
+    fake.file(&format!("{base}/fdinfo/6"), "UserFiles:\t1\n    0: uts:[4026532178]\n");
+    fake.file(
+        &format!("{base}/mountinfo"),
+        "30 1 0:21 / / rw - ext4 /dev/vda rw\n44 30 0:4 ipc:[4026532179] /run/x rw - nsfs nsfs rw\n45 44 0:5 / /run/x rw - tmpfs t rw\n",
+    );
+    let census = census_by(&fake.proc(), Err("a reason".to_owned()), Depth::Holders, false).expect("the tree is there");
+    let of = |number: u32| {
+        let at = census.indices().find(|&at| census.namespace(at).name.inum == number);
+        census.namespace(at.unwrap_or_else(|| panic!("{number} is listed")))
+    };
+    for (number, kinds) in [
+        (inum(NsType::Uts, 1), vec![HolderKind::Task]),
+        (inum(NsType::Uts, 2), vec![HolderKind::Thread]),
+        (4_026_532_177, vec![HolderKind::Fd]),
+        (4_026_532_178, vec![HolderKind::IoUring]),
+        (4_026_532_179, vec![HolderKind::Mount]),
+    ] {
+        assert_eq!(of(number).kept_by(), kinds, "{number}");
+        assert_eq!((of(number).refs, of(number).unexplained()), (None, None), "nothing is made up");
+    }
+    assert!(of(4_026_532_179).holders[0].mount().is_some_and(|mount| mount.hidden));
+    assert!(census.missing.iter().any(|missing| missing.contains("a reason")), "{:?}", census.missing);
+    assert!(!census.all_missing().is_empty());
+}
+
+#[test]
+fn credentials_of_ones_own_and_directories_of_a_mounted_file_system_are_no_news() {
+    let mut builder = builder();
+    builder.namespace(namespace(13, NsType::User, USER, USER, 5));
+    builder.task(task(20, 20, 0, &[(Slot::Member(NsType::User), 13)]));
+    let cwd = Descriptor { pid: 30, tid: 30, fd: nstrace_common::census::place::CWD };
+    let of = |fd| Descriptor { pid: 20, tid: 20, fd };
+    let place = MountHolder { mnt_ns: Some(1), path: Some("/x".to_owned()), hidden: false };
+    for (holder, object) in [
+        (Holder::Cred(of(3)), Object::Cred { cred: 77, ucounts: 0 }),
+        (Holder::Superblock(place), Object::SuperBlock(88)),
+        (Holder::SuperblockFile(cwd), Object::SuperBlock(88)),
+        (Holder::SuperblockFile(cwd), Object::SuperBlock(99)),
+    ] {
+        builder.holder(HolderFact { ns: 13, holder, object });
+    }
+    let census = builder.finish();
+    let ns = census.namespace(find(&census, 13));
+    assert_eq!(ns.kept_by(), [HolderKind::Task, HolderKind::Superblock]);
+    assert_eq!(ns.holders.len(), 3, "{:?}", ns.holders);
+    assert_eq!(ns.unexplained(), Some(1), "the task's credentials, the file's, two super blocks: {:?}", ns.accounts);
 }

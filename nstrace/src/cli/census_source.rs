@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs};
 
 use super::exit::Outcome;
-use crate::census::{Census, Task};
+use crate::census::{Census, NsIndex, Task};
 
 /// Longest command line shown, in bytes.
 const MAX_COMMAND: usize = 4096;
@@ -71,7 +71,16 @@ fn users() -> HashMap<u32, String> {
 
 /// What the census could not see, as one line; None: nothing.
 pub(super) fn missing(census: &Census) -> Option<String> {
-    (!census.missing.is_empty()).then(|| census.missing.join("; "))
+    let missing = census.all_missing();
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
+/// As [`missing`], of the answer about these namespaces.
+pub(super) fn missing_of(census: &Census, chosen: &[NsIndex]) -> Option<String> {
+    let mut missing: Vec<String> = chosen.iter().flat_map(|&index| census.missing_of(index)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    (!missing.is_empty()).then(|| missing.join("; "))
 }
 
 /// How a run ends that found nothing; what could not be seen may be why.

@@ -237,7 +237,15 @@ pub(super) fn list(args: &Args, census: &Census, beside: Beside<'_>, out: &mut S
         };
         out.text(ls::table(&rows, &prefixes, &columns, !args.noheadings).as_bytes())?;
     }
-    if rows.is_empty() {
+    let asked_for_all = filter.is_none()
+        && args.namespace.is_none()
+        && args.process.is_none()
+        && !args.persistent
+        && args.types.is_empty()
+        && args.container.is_empty()
+        && !args.containers;
+    // Some exist, so that it is what stayed unseen which makes it none.
+    if rows.is_empty() && !asked_for_all {
         return Ok(no_match("no namespace is what was asked for", census));
     }
     Ok(missing(census).map_or(Outcome::Complete, Outcome::Partial))

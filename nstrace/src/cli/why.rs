@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    census_source::{Names, no_match},
+    census_source::{Names, missing_of, no_match},
     exit::{Failure, Outcome},
     output::Stdout,
 };
@@ -78,6 +78,6 @@ pub(super) fn explain(
         }
     }
     let unseen: BTreeSet<String> = endings.iter().flatten().flat_map(|end| end.missing(census)).collect();
-    let missing: Vec<String> = census.missing.iter().cloned().chain(unseen).collect();
+    let missing: Vec<String> = missing_of(census, &chosen).into_iter().chain(unseen).collect();
     Ok(if missing.is_empty() { Outcome::Complete } else { Outcome::Partial(missing.join("; ")) })
 }

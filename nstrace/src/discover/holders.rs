@@ -39,6 +39,8 @@ pub struct Holder {
 #[derive(Clone, Debug, Default)]
 pub struct HolderScan {
     pub holders: Vec<Holder>,
+    /// Process, thread and number of each descriptor of an io_uring instance.
+    pub rings: Vec<(u32, u32, u32)>,
     pub missed: Missed,
 }
 
@@ -285,6 +287,10 @@ fn scan_fds(dir: &OwnedFd, (tgid, tid): (u32, u32), fds: &[u32], nsfs: Option<(u
         let Ok(name) = CString::new(fd.to_string()) else { continue };
         let found = match read_link(dir.as_fd(), &name, &mut buffer) {
             Ok(link) if link.starts_with(b"/") => nsfs.and_then(|device| nsfs_behind(dir, &name, device)),
+            Ok(b"anon_inode:[io_uring]") => {
+                scan.rings.push((tgid, tid, fd));
+                continue;
+            }
             Ok(link) => parse_ns_link(link),
             Err(error) => {
                 scan.missed.note(error, format_args!("/proc/{tgid}/fd/{fd}"));

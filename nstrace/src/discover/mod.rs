@@ -19,7 +19,7 @@ mod task_files;
 mod tasks;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -83,7 +83,7 @@ pub fn holders(proc: &Proc) -> Result<Snapshot, ReadError> {
     let mut snapshot = Snapshot::default();
     // One after the other: a holder that is passed on in between is rather seen twice than not at all.
     for scan in [Proc::nsfs_fds, Proc::nsfs_mounts] {
-        let HolderScan { holders, missed } = scan(proc)?;
+        let HolderScan { holders, missed, .. } = scan(proc)?;
         let pins = holders.into_iter().map(|found| now(Event::SnapshotPin { ns: found.ns, holder: found.holder }));
         snapshot.events.extend(pins);
         snapshot.missed.add(missed);

@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context, bail};
 use nstrace_common::{
-    census::{CensusLayout, File, Head, Mount, Namespace, Task, WALKS, Walk, kind},
+    census::{CensusLayout, File, Head, LOOSE_MOUNT, Mount, Namespace, Task, WALKS, Walk, kind, queue_of},
     layout::{ABSENT, Config, Layout},
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -37,9 +37,40 @@ pub struct CensusIterators {
     is_direct: bool,
 }
 
-/// Address of a `struct mnt_namespace`.
+/// Address of a `struct mnt_namespace`, or a marked one of a mount in none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MountTree(pub u64);
+
+impl MountTree {
+    /// The tree that the mount at this address is in, which is in no mount namespace.
+    pub fn loose(mount: u64) -> Self {
+        Self(mount | LOOSE_MOUNT)
+    }
+}
+
+/// Files that are in no file table, by the address of what has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileList {
+    /// `struct sock` of a unix socket: in its messages.
+    Sock(u64),
+    /// `struct sock` of a TCP socket: connections that nobody accepted.
+    Connections(u64),
+    /// `struct io_ring_ctx`: registered with it.
+    Ring(u64),
+    /// `struct fsnotify_group`: no files, inodes that it watches.
+    Watches(u64),
+}
+
+impl FileList {
+    fn marked(self) -> u64 {
+        match self {
+            Self::Sock(address) => address | u64::from(queue_of::SOCK),
+            Self::Connections(address) => address | u64::from(queue_of::CONNECTIONS),
+            Self::Ring(address) => address | u64::from(queue_of::RING),
+            Self::Watches(address) => address | u64::from(queue_of::WATCHES),
+        }
+    }
+}
 
 /// Address of the `ns_common` that a key stands for.
 fn address(key: u64, inum: u32) -> u64 {
@@ -54,8 +85,8 @@ const SEEN: u32 = 8;
 const SEEN_LEAST: u32 = 1 << 15;
 const SEEN_MOST: u32 = 1 << 18;
 
-/// Most passes over the tasks for one walk.
-const MAX_RUNS: u32 = 1000;
+/// Most passes over the tasks for one walk: a visit of a task finds one file at most, and a million can be in flight.
+const MAX_RUNS: u32 = 20_000;
 
 impl CensusIterators {
     /// Prepares the object; programs are loaded when they are first read.
@@ -90,7 +121,22 @@ impl CensusIterators {
         self.read("census_file", "task_file")
     }
 
-    /// Every attached System V shared memory segment. 5.12 and newer.
+    /// What every task holds by its root and working directory, and by the program it runs.
+    pub fn places(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.read("census_place", "task")
+    }
+
+    /// What the files in these lists hold. Each part comes with the number of the list that its records count from.
+    pub fn queues(&mut self, lists: &[FileList]) -> anyhow::Result<Vec<(usize, Vec<u8>)>> {
+        let addresses: Vec<u64> = lists.iter().map(|list| list.marked()).collect();
+        let mut parts = Vec::new();
+        for (number, some) in addresses.chunks(WALKS).enumerate() {
+            parts.push((number * WALKS, self.walk("census_queue", some)?.0));
+        }
+        Ok(parts)
+    }
+
+    /// Every mapped file that holds a namespace, System V shared memory included. 5.12 and newer.
     pub fn memory(&mut self) -> anyhow::Result<Vec<u8>> {
         self.read("census_memory", "task_vma")
     }

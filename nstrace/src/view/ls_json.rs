@@ -100,11 +100,12 @@ pub fn document(census: &Census, rows: &[LsRow<'_>]) -> Vec<u8> {
             }
         })
         .collect();
+    let missing = census.all_missing();
     super::json::document(&Document {
         schema: schema::VERSION,
         boot_id: &census.boot_id,
-        complete: census.missing.is_empty(),
-        missing: &census.missing,
+        complete: missing.is_empty(),
+        missing: &missing,
         namespaces,
     })
 }

@@ -157,14 +157,17 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
             | Holder::Cred(at)
             | Holder::SuperblockFile(at)
             | Holder::ProcfsFile(at)
-            | Holder::Pidfd(at) => {
+            | Holder::Pidfd(at)
+            | Holder::Other { at: Some(at), .. } => {
                 let thread = if at.tid == at.pid { String::new() } else { format!(" thread {}", at.tid) };
                 let family = match holder {
                     Holder::Socket { family, .. } => format!(" ({})", family_name(*family)),
+                    Holder::Other { what, .. } => format!(" ({what})"),
                     _ => String::new(),
                 };
                 let name = why.thread(*at).map(&mut who).unwrap_or_default();
-                format!("fd {} of {}{thread}{family} {name}", at.fd, at.pid)
+                let place = at.place().map_or_else(|| format!("fd {}", at.fd), str::to_owned);
+                format!("{place} of {}{thread}{family} {name}", at.pid)
             }
             Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => {
                 let path = mount.path.as_deref().map_or("?".to_owned(), |path| escaped(path.as_bytes()).to_string());
@@ -172,8 +175,8 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
                 format!("{path}{inside}{}", if mount.hidden { " (hidden under another mount)" } else { "" })
             }
             Holder::Child(child) | Holder::Owned(child) => why.name(*child).to_string(),
+            Holder::Other { at: None, what } => (*what).to_owned(),
             Holder::Shm { pid, id } => format!("segment {id} attached in {pid}"),
-            Holder::Other(what) => (*what).to_owned(),
         };
         say(format_args!("  {kind:<14} {}", text.trim_end()));
     }

@@ -27,6 +27,8 @@ struct JsonHolder<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fd: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mnt_ns: Option<Option<u32>>,
@@ -65,7 +67,8 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
         pid: Some(at.pid),
         tid: Some(at.tid),
         comm: why.thread(at).map(|task| task.comm.to_string_lossy().into_owned()),
-        fd: Some(at.fd),
+        fd: at.place().is_none().then_some(at.fd),
+        place: at.place(),
         ..base
     };
     let of_mount = |mount: &'c MountHolder, base| JsonHolder {
@@ -91,7 +94,8 @@ fn holder<'c>(why: Why<'c>, holder: &'c Holder) -> JsonHolder<'c> {
         Holder::Mount(mount) | Holder::Superblock(mount) | Holder::Procfs(mount) => of_mount(mount, base),
         Holder::Child(child) | Holder::Owned(child) => JsonHolder { ns: Some(json_name(why.name(*child))), ..base },
         Holder::Shm { pid, id } => JsonHolder { pid: Some(*pid), shmid: Some(*id), ..base },
-        Holder::Other(what) => JsonHolder { what: Some(what), ..base },
+        Holder::Other { at: Some(at), what } => JsonHolder { what: Some(what), ..of_file(*at, base) },
+        Holder::Other { at: None, what } => JsonHolder { what: Some(what), ..base },
     }
 }
 
@@ -180,11 +184,12 @@ pub fn document(why: &Why<'_>) -> Vec<u8> {
         teardown: Option<JsonTeardown<'a>>,
     }
     let ns = why.ns();
+    let missing = why.census.missing_of(why.index);
     super::json::document(&Document {
         schema: schema::VERSION,
         boot_id: &why.census.boot_id,
-        complete: why.census.missing.is_empty(),
-        missing: &why.census.missing,
+        complete: missing.is_empty(),
+        missing: &missing,
         ns: json_name(ns.name),
         initial: ns.initial,
         state: ns.state(),

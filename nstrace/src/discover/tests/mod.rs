@@ -1,6 +1,6 @@
 //! Discovery against made-up trees and against this machine.
 
-mod fake;
+pub(crate) mod fake;
 mod made_up;
 mod native;
 mod native_liveness;

@@ -1,8 +1,9 @@
 //! Performs namespace scenarios with raw system calls and prints, as JSON Lines, what the kernel says came of them.
 //!
 //! `actor list` names the scenarios, `actor run NAME|GROUP…` performs them one after the other, each in a process of its
-//! own. One thread only (but for the scenarios about threads), pipes instead of sleeps.
+//! own. `actor keep` makes namespaces that are kept in odd ways and keeps them. One thread only (but for the scenarios about threads), pipes instead of sleeps.
 
+mod keep;
 mod scenarios;
 mod stage;
 mod truth;
@@ -22,10 +23,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["run", wanted @ ..] if !wanted.is_empty() => run(wanted),
+        ["keep", names @ ..] => keep::keep(names),
         ["after-exec", rest @ ..] => scenarios::exec::after_exec(rest),
         ["seen", rest @ ..] => scenarios::programs::seen(rest),
         _ => {
-            eprintln!("usage: actor list | actor run NAME|GROUP…");
+            eprintln!("usage: actor list | actor run NAME|GROUP… | actor keep [NAME…]");
             ExitCode::from(2)
         }
     }

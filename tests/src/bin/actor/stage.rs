@@ -186,6 +186,22 @@ impl Gate {
         Self { reader: reader.into_raw_fd(), writer: writer.into_raw_fd() }
     }
 
+    /// Gives both ends up.
+    pub fn close(self) {
+        sys::close(self.reader);
+        sys::close(self.writer);
+    }
+
+    /// Waits for one byte; an error when all who could send it have ended.
+    pub fn close_writer_and_wait(&self) -> std::io::Result<()> {
+        sys::close(self.writer);
+        // SAFETY: the fd is open for as long as the process lives; ManuallyDrop leaves it so.
+        let mut file = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(self.reader) });
+        let result = file.read_exact(&mut [0]);
+        sys::close(self.reader);
+        result
+    }
+
     /// Lets one waiter through.
     pub fn open(&self) {
         self.send(b"!");
