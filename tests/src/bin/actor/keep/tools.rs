@@ -93,6 +93,8 @@ pub fn resident(flags: u64, body: impl FnOnce()) -> u32 {
     let ready = Gate::new();
     match sys::clone(flags).expect("root may") {
         0 => {
+            // Should the keeper end early, so does this.
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("a signal");
             body();
             ready.open();
             stay()
