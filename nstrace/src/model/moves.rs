@@ -134,7 +134,8 @@ impl World {
             (Standing::Initial, ..) => self.settle(quietly, None, Place::Slots(self.initial), out),
             (Standing::Unknown, Some(before), _) => {
                 let slots = self.resolve_all(m.stamp, before, &{ self.initial }, &[NONE; SLOTS], |_| None, out);
-                self.settle(quietly, None, Place::Slots(slots), out);
+                // How it got there was lost, so nothing else will ever say that it is there.
+                self.settle(Step { tell: Tell::Foreign, ..quietly }, None, Place::Slots(slots), out);
             }
             // As most children are.
             (Standing::Unknown, None, Some(set)) if m.makes == 0 && self.sets.matches(set, m.after) => {
