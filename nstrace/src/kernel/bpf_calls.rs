@@ -7,7 +7,7 @@ use std::{
 };
 
 use aya_obj::generated::{
-    bpf_attach_type::BPF_TRACE_ITER, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type::BPF_PROG_TYPE_TRACING,
+    bpf_attach_type::BPF_TRACE_ITER, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_prog_type::BPF_PROG_TYPE_TRACING,
 };
 
 /// What the verifier may say at most, in bytes.
@@ -171,4 +171,37 @@ pub(super) fn open_iterator(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = no_attributes();
     attributes.iter_create.link_fd = number(link.as_fd());
     descriptor(bpf_cmd::BPF_ITER_CREATE, &mut attributes)
+}
+
+/// Every link of the machine (5.8+) that may be opened, until the kernel has no more or says no.
+pub(super) fn links() -> impl std::iter::Iterator<Item = OwnedFd> {
+    let mut last = 0;
+    let ids = std::iter::from_fn(move || {
+        let mut attributes = no_attributes();
+        attributes.__bindgen_anon_6.__bindgen_anon_1.start_id = last;
+        call(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attributes).ok()?;
+        // SAFETY: the kernel has just written this member.
+        last = unsafe { attributes.__bindgen_anon_6.next_id };
+        Some(last)
+    });
+    ids.filter_map(|id| {
+        let mut attributes = no_attributes();
+        attributes.__bindgen_anon_6.__bindgen_anon_1.link_id = id;
+        // One that is gone meanwhile is no error.
+        descriptor(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attributes).ok()
+    })
+}
+
+/// What the kernel says of a link; zero where it is older than a member.
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<bpf_link_info> {
+    // SAFETY: plain numbers in structures and unions.
+    let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
+    let mut attributes = no_attributes();
+    // SAFETY: any bytes are a value of this member.
+    let of = unsafe { &mut attributes.info };
+    of.bpf_fd = number(link);
+    of.info_len = size_of::<bpf_link_info>() as u32;
+    of.info = address(std::ptr::from_mut(&mut info));
+    call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
+    Ok(info)
 }

@@ -12,7 +12,7 @@ use aya::{
 };
 use nstrace_common::record::hook;
 
-use super::facts::Hook;
+use super::{facts::Hook, kprobe_links::KprobeLinks};
 
 /// Name of each `record::hook`, for people.
 pub const fn hook_name(by: u16) -> &'static str {
@@ -53,6 +53,8 @@ pub struct Counters {
 struct Attached {
     name: &'static str,
     fd: OwnedFd,
+    /// Empty of programs that are no kprobes.
+    kprobes: KprobeLinks,
     /// A skipped run is a lost record: no other program is attached to the same place, and it nearly always reports.
     loses: bool,
     /// What [`Counters::skipped_alone_since`] has seen already.
@@ -66,11 +68,13 @@ impl Counters {
         let mut programs: Vec<Attached> = Vec::new();
         for hook in hooks {
             let known = programs.iter().any(|p| p.name == hook.program);
-            if !known && let Some(fd) = ebpf.program(hook.program).and_then(program_fd) {
+            let program = ebpf.program(hook.program);
+            if !known && let Some(fd) = program.and_then(program_fd) {
                 let doubled =
                     hooks.iter().any(|h| h.attach.target() == hook.attach.target() && h.program != hook.program);
                 let loses = !doubled && !SPEAK_RARELY.contains(&hook.program);
-                programs.push(Attached { name: hook.program, fd, loses, told: 0 });
+                let kprobes = program.and_then(kprobe_links).unwrap_or_default();
+                programs.push(Attached { name: hook.program, fd, kprobes, loses, told: 0 });
             }
         }
         let floods = ebpf.take_map("FLOODS").ok_or_else(|| anyhow::anyhow!("the object has no map FLOODS"))?;
@@ -99,20 +103,16 @@ impl Counters {
             .collect()
     }
 
-    /// `recursion_misses` (5.12+) of every program that has any: runs that the kernel skipped because the program, or for
-    /// kprobes any program, was already running on that CPU. From `/proc/self/fdinfo`.
+    /// Skipped runs of every program that has any: those that the kernel passed over because the program, or for kprobes any
+    /// program or kprobe, was already running on that CPU.
     pub fn skipped(&self) -> Vec<(&str, u64)> {
-        self.programs
-            .iter()
-            .filter_map(|p| Some((p.name, recursion_misses(&p.fd)?)))
-            .filter(|(_, misses)| *misses > 0)
-            .collect()
+        self.programs.iter().map(|p| (p.name, p.skipped())).filter(|(_, skipped)| *skipped > 0).collect()
     }
 
     /// Skipped runs of the programs that speak rarely: nearly all of them had nothing to say.
     pub fn skipped_in_silence(&self) -> u64 {
         let rare = self.programs.iter().filter(|p| SPEAK_RARELY.contains(&p.name));
-        rare.filter_map(|p| recursion_misses(&p.fd)).sum()
+        rare.map(Attached::skipped).sum()
     }
 
     /// As [`Counters::skipped`], but only what came since the last call, and only of programs without a second copy that
@@ -120,7 +120,7 @@ impl Counters {
     pub fn skipped_alone_since(&mut self) -> Vec<(&'static str, u64)> {
         let mut new = Vec::new();
         for program in &mut self.programs {
-            let now = recursion_misses(&program.fd).unwrap_or(0);
+            let now = program.skipped();
             if now > program.told && program.loses {
                 new.push((program.name, now - program.told));
             }
@@ -130,6 +130,19 @@ impl Counters {
     }
 }
 
+impl Attached {
+    /// `recursion_misses` (5.12+) of the program and `missed` (6.7+) of its kprobes.
+    fn skipped(&self) -> u64 {
+        recursion_misses(&self.fd).unwrap_or(0) + self.kprobes.missed()
+    }
+}
+
+fn kprobe_links(program: &Program) -> Option<KprobeLinks> {
+    let Program::KProbe(program) = program else { return None };
+    Some(KprobeLinks::of(program.info().ok()?.id()))
+}
+
+/// From `/proc/self/fdinfo`.
 fn recursion_misses(fd: &OwnedFd) -> Option<u64> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     info.lines().find_map(|l| l.strip_prefix("recursion_misses:"))?.trim().parse().ok()

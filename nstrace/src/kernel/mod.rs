@@ -11,6 +11,7 @@ mod debug_log;
 mod environment;
 pub mod facts;
 mod iterator_object;
+mod kprobe_links;
 pub mod layout;
 mod object;
 pub mod plan;
