@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use jiff::tz::TimeZone;
-
 use super::{
     chosen::{self, Chosen},
     exit::{Failure, Outcome},
-    moment::{self, Moment},
+    moment::{self, Part},
     output::Stdout,
     say,
     shutdown::Shutdown,
@@ -35,13 +33,8 @@ pub(super) struct Args {
     #[command(flatten)]
     chosen: Chosen,
 
-    /// Only events from this time on
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<Moment>,
-
-    /// Only events up to this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<Moment>,
+    #[command(flatten)]
+    part: Part,
 
     /// Write no header line (csv)
     #[arg(short, long)]
@@ -79,10 +72,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         .on_signals()
         .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
-    let zone = TimeZone::system();
-    let utc = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.utc_in(&recording, &zone)).transpose();
-    selection.since = utc(&args.since).map_err(anyhow::Error::from)?;
-    selection.until = utc(&args.until).map_err(anyhow::Error::from)?;
+    (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     let view = match args.format {
         Format::Jsonl => View::Json,
         Format::Ecs => View::Ecs(origin(recording.session())),

@@ -16,6 +16,30 @@ A TIME is one of:
   -5m                    before its end
   @86400.5               seconds since boot";
 
+/// Which part of a recording is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Part {
+    /// Only events from this time on
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Moment>,
+
+    /// Only events up to this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Moment>,
+}
+
+impl Part {
+    /// Begin and end as UTC in nanoseconds, where the reader lives.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn utc_in(&self, recording: &Recording) -> Result<(Option<i64>, Option<i64>), ReadError> {
+        let zone = TimeZone::system();
+        let utc = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.utc_in(recording, &zone)).transpose();
+        Ok((utc(&self.since)?, utc(&self.until)?))
+    }
+}
+
 /// Understood, not looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Moment {

@@ -9,7 +9,7 @@ use super::{
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
     ls::{self, Beside},
-    moment::{self, Moment},
+    moment::{self, Moment, Part},
     output::Stdout,
     say,
     shutdown::Shutdown,
@@ -39,13 +39,8 @@ pub(super) struct Args {
     #[command(flatten)]
     chosen: Chosen,
 
-    /// Only from this time on: 2026-11-21T20:35:12Z, '2026-11-21 20:35', 20:35, +90s after the start, -5m before the end
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<Moment>,
-
-    /// Only up to this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<Moment>,
+    #[command(flatten)]
+    part: Part,
 
     /// The state at this time instead of what happened: with ls (the default) or why
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["since", "until", "speed", "count"])]
@@ -98,10 +93,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         .on_signals()
         .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
-    let zone = TimeZone::system();
-    let utc = |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.utc_in(&recording, &zone)).transpose();
-    selection.since = utc(&args.since).map_err(anyhow::Error::from)?;
-    selection.until = utc(&args.until).map_err(anyhow::Error::from)?;
+    (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     let (replay, mut world) =
         Replay::start(recording, selection.since, container::from_cgroup_path).map_err(anyhow::Error::from)?;
     let replay = replay.until(selection.until);
