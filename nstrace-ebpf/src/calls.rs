@@ -21,15 +21,12 @@ use crate::{
     kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
-    syscall::{CLONE, CLONE3, write_call},
+    syscall::write_call,
     task::{current, is_self, write_task},
 };
 
 /// Low byte of the flags of clone(2): the exit signal, in the bits where clone3(2) has `CLONE_NEWTIME`.
 const CSIGNAL: u64 = 0xff;
-
-/// Largest errno in an error pointer (include/linux/err.h).
-const MAX_ERRNO: i64 = 4095;
 
 /// `ksys_unshare(unshare_flags)` returned.
 #[fexit(function = "ksys_unshare")]
@@ -92,23 +89,6 @@ pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
     let ret = tracepoint_ret(&ctx);
     if ret < 0 {
         clone_failed(ret, flags_of_clone3(saved_regs()));
-    }
-    0
-}
-
-/// `copy_process(...)` returned the child or an error pointer: a place that, other than the tracepoints above, makes no other
-/// system call of the machine slower, and in which, other than in `kernel_clone`, the parents of vfork do not wait.
-#[kretprobe]
-pub fn kretprobe_copy_process(ctx: RetProbeContext) -> u32 {
-    let ret: i64 = ctx.ret();
-    if (-MAX_ERRNO..0).contains(&ret) {
-        let regs = saved_regs();
-        // Any other call has the kernel make a thread for itself.
-        match load_u64(regs, offset!(pt_regs_orig_ax)) as i32 {
-            CLONE => clone_failed(ret as i32, flags_of_clone(regs)),
-            CLONE3 => clone_failed(ret as i32, flags_of_clone3(regs)),
-            _ => {}
-        }
     }
     0
 }

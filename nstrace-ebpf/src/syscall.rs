@@ -17,7 +17,6 @@ use crate::{
 pub const CLONE: i32 = 56;
 pub const UNSHARE: i32 = 272;
 pub const SETNS: i32 = 308;
-pub const CLONE3: i32 = 435;
 
 /// `TS_COMPAT` of `thread_info.status`: the task is in a 32-bit system call.
 const TS_COMPAT: u32 = 0x0002;

@@ -39,7 +39,7 @@ pub const fn hook_name(by: u16) -> &'static str {
 /// Programs that run at every clone of the machine and have something to say only about one that asked for namespaces and
 /// failed. A skipped run of theirs is, but for chance, no lost record; taking it for one would ask for a census each time.
 /// [`Counters::skipped`] has them all the same.
-const SPEAK_RARELY: [&str; 4] = ["sys_exit_clone", "sys_exit_clone3", "kretprobe_copy_process", "fexit_kernel_clone"];
+const SPEAK_RARELY: [&str; 3] = ["sys_exit_clone", "sys_exit_clone3", "fexit_kernel_clone"];
 
 /// Loss counters of the running programs.
 #[expect(missing_debug_implementations, reason = "aya's map types have none")]
