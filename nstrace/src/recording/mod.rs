@@ -3,8 +3,8 @@
 //! A recording is an SQLite database (WAL) with one table, [`schema`]. Each of its rows, an [`entry::Entry`], is a link of
 //! a blake3 chain ([`chain`]); most of them are blocks of facts ([`block`]), the others say under which circumstances
 //! these came to be ([`document`]). What a fact is, and how facts become events, is [`crate::source::fact`]; nothing that was
-//! concluded from facts is evidence. Keyframes are the one conclusion that is kept: they make a reader start in the middle,
-//! and `verify` derives them anew.
+//! concluded from facts is evidence. Keyframes are the one conclusion that is kept: they make a reader start in the middle.
+//! They are links of the chain like the rest; `verify` does not derive them anew.
 
 pub mod block;
 pub mod chain;
