@@ -7,8 +7,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 #[test]
 fn a_signal_is_a_request_and_a_hangup_says_so() {
-    let shutdown = Shutdown::default();
-    shutdown.on_signals().expect("handlers can be installed");
+    let shutdown = Shutdown::on_signals().expect("handlers can be installed");
     // From here on the grace period of a blocked output does not end this process.
     shutdown.finish();
     assert!(!shutdown.requested());

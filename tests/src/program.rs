@@ -3,7 +3,7 @@
 use std::{
     io::Read,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -112,6 +112,28 @@ impl Output {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
+}
+
+/// Starts `nstrace watch -J` with everything piped but its input.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn watch<A: AsRef<std::ffi::OsStr>>(
+    attach: &str,
+    more: &[A],
+) -> anyhow::Result<(Child, ChildStdout, mpsc::Receiver<Vec<u8>>)> {
+    let binary = nstrace();
+    let mut child = Command::new(&binary)
+        .args(["watch", "-J", "--attach", attach])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", binary.display()))?;
+    let stdout = child.stdout.take().context("piped")?;
+    let stderr = reader(child.stderr.take().context("piped")?);
+    Ok((child, stdout, stderr))
 }
 
 /// Reads a pipe to its end beside everything else.

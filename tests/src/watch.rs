@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -60,17 +60,7 @@ impl Watch {
     /// # Errors
     /// When it ends, or says nothing, instead.
     pub fn start(more: &[&str]) -> anyhow::Result<Self> {
-        let binary = program::nstrace();
-        let mut child = Command::new(&binary)
-            .args(["watch", "-J", "--attach", &program::attach()])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let stdout = child.stdout.take().context("piped")?;
-        let stderr = program::reader(child.stderr.take().context("piped")?);
+        let (child, stdout, stderr) = program::watch(&program::attach(), more)?;
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         thread::spawn(move || receive(BufReader::new(stdout), &writer));

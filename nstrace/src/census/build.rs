@@ -8,7 +8,7 @@ use std::{
 
 use super::{Accounts, Census, Holder, Namespace, NsIndex, Task, TaskIndex, holder::MountHolder};
 use crate::{
-    event::Comm,
+    event::{Comm, TaskInfo},
     ns::{NsName, NsType, Slot},
 };
 
@@ -58,6 +58,31 @@ pub struct TaskFact {
     pub groups: [(u64, Key); 2],
     /// The credentials its executable was opened with, and their user namespace.
     pub exe_cred: (u64, Key),
+}
+
+impl TaskFact {
+    /// What is known of a living task without looking at the kernel's objects.
+    pub fn without_objects(task: &TaskInfo, slots: [Key; Slot::ALL.len()]) -> Self {
+        Self {
+            tid: task.key.tid,
+            tgid: task.tgid,
+            ppid: None,
+            uid: task.uid,
+            comm: task.comm,
+            dead: false,
+            kernel_thread: task.is_kernel_thread(),
+            cgroup: task.cgroup,
+            slots,
+            nsproxy: 0,
+            real_cred: 0,
+            cred: 0,
+            pid: 0,
+            ucounts: 0,
+            mm: (0, 0),
+            groups: [(0, 0); 2],
+            exe_cred: (0, 0),
+        }
+    }
 }
 
 /// What a holder other than a task is.

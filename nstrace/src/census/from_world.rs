@@ -1,5 +1,7 @@
 //! The census of a moment that was recorded: what the model knew then. Keys are those of the stream.
 
+use std::collections::HashMap;
+
 use super::{
     Census, Holder,
     build::{Builder, HolderFact, Key, NamespaceFact, Object, TaskFact},
@@ -44,33 +46,15 @@ pub fn census(world: &World, boot_id: &str) -> Census {
             builder.holder(HolderFact { ns: ns.key().0, holder, object: Object::Nsfs });
         }
     }
-    for (task, slots) in world.task_slots() {
-        builder.task(TaskFact {
-            tid: task.key.tid,
-            tgid: task.tgid,
-            ppid: None,
-            uid: task.uid,
-            comm: task.comm,
-            dead: false,
-            kernel_thread: task.is_kernel_thread(),
-            cgroup: task.cgroup,
-            slots: slots.map(|key| key.map_or(0, |key| key.0)),
-            nsproxy: 0,
-            real_cred: 0,
-            cred: 0,
-            pid: 0,
-            ucounts: 0,
-            mm: (0, 0),
-            groups: [(0, 0); 2],
-            exe_cred: (0, 0),
-        });
+    let tasks = world.task_slots();
+    for (task, slots) in &tasks {
+        builder.task(TaskFact::without_objects(task, slots.map(|key| key.map_or(0, |key| key.0))));
     }
     let mut census = builder.finish();
-    let tasks: std::collections::HashMap<u32, _> =
-        world.task_slots().into_iter().map(|(task, _)| (task.key.tid, world.container(&task))).collect();
+    let containers: HashMap<u32, _> = tasks.iter().map(|(task, _)| (task.key.tid, world.container(task))).collect();
     for at in 0..census.namespaces.len() {
         let first = census.namespaces[at].first.map(|first| census.task(first).tid);
-        census.namespaces[at].container = first.and_then(|tid| tasks.get(&tid).cloned().flatten());
+        census.namespaces[at].container = first.and_then(|tid| containers.get(&tid).cloned().flatten());
     }
     census.boot_id = boot_id.to_owned();
     census.missing = MISSING.map(str::to_owned).to_vec();

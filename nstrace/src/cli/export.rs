@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::{
     chosen::{self, Chosen},
     exit::{Failure, Outcome},
+    interrupted,
     moment::{self, Part},
     output::Stdout,
-    say,
     shutdown::Shutdown,
-    stream::{End, Limits, run_stream},
+    stream::{Limits, run_stream},
 };
 use crate::{
     container,
@@ -67,10 +67,7 @@ fn after_long_help() -> String {
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let mut selection = args.chosen.selection()?;
-    let shutdown = Shutdown::default();
-    shutdown
-        .on_signals()
-        .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
+    let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     let view = match args.format {
@@ -84,11 +81,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let mut source = source.until(selection.until);
     let heading = !args.noheadings;
     let result = run_stream(&mut source, &mut world, &selection, &view, heading, Limits::default(), &shutdown, out);
-    shutdown.finish();
-    let summary = result?;
-    if summary.end == End::Requested && !shutdown.hung_up() {
-        say(&summary.to_string());
-    }
+    interrupted(result, &shutdown)?;
     Ok(Outcome::Complete)
 }
 

@@ -33,8 +33,10 @@ use clap::{Parser, Subcommand};
 use self::{
     exit::{Failure, Outcome},
     output::Stdout,
+    shutdown::Shutdown,
+    stream::{End, Summary},
 };
-use crate::view::escape::escaped;
+use crate::{kernel::report::Report, view::escape::escaped};
 
 /// See what happens to Linux namespaces: who makes, enters, leaves, keeps and ends them.
 #[derive(Debug, Parser)]
@@ -135,6 +137,29 @@ fn show_or_refuse(error: &clap::Error, out: &mut Stdout) -> Result<Outcome, Fail
 fn say(message: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "nstrace: {message}");
+}
+
+/// The end of a recording's telling: whether somebody asked for it early, who is then told how far it came.
+fn interrupted(told: Result<Summary, Failure>, shutdown: &Shutdown) -> Result<bool, Failure> {
+    shutdown.finish();
+    let summary = told?;
+    let interrupted = summary.end == End::Requested && !shutdown.hung_up();
+    if interrupted {
+        say(&summary.to_string());
+    }
+    Ok(interrupted)
+}
+
+/// What stays unseen while tracing; first, when asked for, which hook serves which fact.
+fn say_what_is_seen(report: &Report, verbose: bool) {
+    if verbose {
+        for line in crate::view::doctor::hooks_in_use(report) {
+            say(&line);
+        }
+    }
+    if let Some(missing) = report.missing_line() {
+        say(&format!("not seen on this kernel: {}", one_line(&missing)));
+    }
 }
 
 /// A path as messages name it.

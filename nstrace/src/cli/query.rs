@@ -72,10 +72,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         return Ok(Outcome::Complete);
     };
     let sql = if sql == "-" { from_stdin()? } else { sql.clone() };
-    let shutdown = Shutdown::default();
-    shutdown
-        .on_signals()
-        .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
+    let shutdown = Shutdown::on_signals()?;
     let stop = shutdown.clone();
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,

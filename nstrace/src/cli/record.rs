@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use nstrace_common::record;
 use zerocopy::IntoBytes as _;
@@ -97,18 +96,10 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         return Err(anyhow::anyhow!("cannot create the recording {path}: {why}").into());
     }
     let sign = args.sign.as_deref().map(SecretKey::read).transpose().map_err(anyhow::Error::from)?;
-    let shutdown = Shutdown::default();
-    shutdown.on_signals().context("cannot handle signals: raise the limits of threads")?;
+    let shutdown = Shutdown::on_signals()?;
 
     let live = Live::open(&kernel::Options { attach: args.attach.mode(), ring_bytes: Some(args.ring_size) })?;
-    if args.verbose {
-        for line in crate::view::doctor::hooks_in_use(live.report()) {
-            say(&line);
-        }
-    }
-    if let Some(missing) = live.report().missing_line() {
-        say(&format!("not seen on this kernel: {}", super::one_line(&missing)));
-    }
+    super::say_what_is_seen(live.report(), args.verbose);
     let anchor = clock::Anchor::read();
     let options = Options { keep: Keep::new(args.keep, args.max_size), sign, keyframe: None };
     let at = Span::moment(anchor.boot_ns, anchor.utc_ns);

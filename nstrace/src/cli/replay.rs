@@ -8,12 +8,12 @@ use super::{
     census_source::Names,
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
+    interrupted,
     ls::{self, Beside},
     moment::{self, Moment, Part},
     output::Stdout,
-    say,
     shutdown::Shutdown,
-    stream::{End, Limits, run_stream},
+    stream::{Limits, run_stream},
     why,
 };
 use crate::{
@@ -88,10 +88,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     }
     let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
-    let shutdown = Shutdown::default();
-    shutdown
-        .on_signals()
-        .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
+    let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     let (replay, mut world) =
@@ -104,11 +101,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let limits = Limits { count: args.count, ..Limits::default() };
     let heading = !args.look.noheadings;
     let result = run_stream(&mut *source, &mut world, &selection, &view, heading, limits, &shutdown, out);
-    shutdown.finish();
-    let summary = result?;
-    if summary.end == End::Requested && !shutdown.hung_up() {
-        say(&summary.to_string());
-    }
+    interrupted(result, &shutdown)?;
     Ok(Outcome::Complete)
 }
 

@@ -41,11 +41,18 @@ impl Shutdown {
         self.finished.store(true, Ordering::Release);
     }
 
-    /// Turns SIGINT, SIGTERM and SIGHUP into a request. A second one, or an output that stays blocked, ends the process.
+    /// One that SIGINT, SIGTERM and SIGHUP request. A second one, or an output that stays blocked, ends the process.
     ///
     /// # Errors
     /// When no thread, runtime or signal handler can be had.
-    pub fn on_signals(&self) -> io::Result<()> {
+    pub fn on_signals() -> anyhow::Result<Self> {
+        let shutdown = Self::default();
+        let listening = shutdown.listen();
+        listening.map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
+        Ok(shutdown)
+    }
+
+    fn listen(&self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = {
             // Handlers are in place before anything is attached.

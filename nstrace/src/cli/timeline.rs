@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::{
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
+    interrupted,
     moment::{self, Part},
     output::Stdout,
-    say,
     shutdown::Shutdown,
-    stream::{End, Limits, Model, run_stream},
+    stream::{Limits, Model, run_stream},
 };
 use crate::{
     container,
@@ -81,10 +81,7 @@ impl Model for Followed {
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
-    let shutdown = Shutdown::default();
-    shutdown
-        .on_signals()
-        .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
+    let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     // From the start: what was made before `--since` is followed too.
@@ -94,11 +91,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let heading = !args.look.noheadings;
     let limits = Limits::default();
     let result = run_stream(&mut source, &mut followed, &selection, &view, heading, limits, &shutdown, out);
-    shutdown.finish();
-    let summary = result?;
-    if summary.end == End::Requested && !shutdown.hung_up() {
-        say(&summary.to_string());
-    } else if !followed.follow.found() {
+    if !interrupted(result, &shutdown)? && !followed.follow.found() {
         return Ok(Outcome::Nothing(format!("nothing of it is in {}", super::shown(&args.file))));
     }
     Ok(Outcome::Complete)

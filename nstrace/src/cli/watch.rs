@@ -68,20 +68,10 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     // Everything that can be wrong with the command line is told before the kernel is touched.
     let selection = args.chosen.selection()?;
     let view = args.look.view()?;
-    let shutdown = Shutdown::default();
-    shutdown
-        .on_signals()
-        .map_err(|error| anyhow::anyhow!("cannot handle signals: {error}: raise the limits of threads"))?;
+    let shutdown = Shutdown::on_signals()?;
 
     let Live { mut source, mut world, report } = open_live_source(args.attach.mode(), args.ring_size)?;
-    if args.verbose {
-        for line in crate::view::doctor::hooks_in_use(&report) {
-            say(&line);
-        }
-    }
-    if let Some(missing) = report.missing_line() {
-        say(&format!("not seen on this kernel: {}", super::one_line(&missing)));
-    }
+    super::say_what_is_seen(&report, args.verbose);
 
     let limits = Limits { duration: args.duration, count: args.count, whole_facts: false };
     let result =

@@ -107,7 +107,7 @@ impl<'d> Lives<'d> {
             for ns in spaces.into_iter().flatten().filter_map(|key| world.namespace(key)) {
                 if !ns.is_initial() {
                     let seen = NsSeen { key: ns.key(), name: ns.name(), initial: false };
-                    memberships.join(&seen, &task, None, (Value::Null, Value::Null))?;
+                    member(&mut memberships.join, &seen, &task, None, (Value::Null, Value::Null))?;
                 }
             }
         }
@@ -288,57 +288,44 @@ impl Memberships<'_> {
     fn learn(&mut self, change: &Change) -> rusqlite::Result<()> {
         let Some(task) = &change.task else { return Ok(()) };
         match &change.what {
-            What::Joined { ns } => self.join(ns, task, change.container.as_deref(), (now(change), via(change))),
+            What::Joined { ns } => {
+                member(&mut self.join, ns, task, change.container.as_deref(), (now(change), via(change)))
+            }
             What::Left { ns } => self.leave(ns, task, change),
             _ => Ok(()),
         }
     }
 
-    fn join(
-        &mut self,
-        ns: &NsSeen,
-        task: &TaskInfo,
-        container: Option<&Container>,
-        (joined, via): (Value, Value),
-    ) -> rusqlite::Result<()> {
-        let NsSeen { key, name, initial } = ns;
-        let container = container.map(|container| &container.id);
-        self.join.execute(params![
-            number(key.0),
-            name.ns_type.name(),
-            name.inum,
-            id(*name),
-            initial,
-            task.tgid,
-            comm(task),
-            task.uid,
-            container,
-            joined,
-            via
-        ])?;
-        Ok(())
-    }
-
     fn leave(&mut self, ns: &NsSeen, task: &TaskInfo, change: &Change) -> rusqlite::Result<()> {
-        let NsSeen { key, name, initial } = ns;
-        let key = number(key.0);
-        let (left, via) = (now(change), via(change));
-        if self.leave.execute(params![key, task.tgid, left, via, comm(task)])? == 0 {
-            let container = change.container.as_deref().map(|container| &container.id);
-            self.left_before.execute(params![
-                key,
-                name.ns_type.name(),
-                name.inum,
-                id(*name),
-                initial,
-                task.tgid,
-                comm(task),
-                task.uid,
-                container,
-                left,
-                via
-            ])?;
+        if self.leave.execute(params![number(ns.key.0), task.tgid, now(change), via(change), comm(task)])? == 0 {
+            let how = (now(change), via(change));
+            member(&mut self.left_before, ns, task, change.container.as_deref(), how)?;
         }
         Ok(())
     }
+}
+
+/// Adds a row by a statement of the parameters of [`MEMBER`] and [`FORMER_MEMBER`].
+fn member(
+    statement: &mut Statement<'_>,
+    ns: &NsSeen,
+    task: &TaskInfo,
+    container: Option<&Container>,
+    (at, via): (Value, Value),
+) -> rusqlite::Result<()> {
+    let NsSeen { key, name, initial } = ns;
+    statement.execute(params![
+        number(key.0),
+        name.ns_type.name(),
+        name.inum,
+        id(*name),
+        initial,
+        task.tgid,
+        comm(task),
+        task.uid,
+        container.map(|container| &container.id),
+        at,
+        via
+    ])?;
+    Ok(())
 }

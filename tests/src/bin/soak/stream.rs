@@ -2,13 +2,13 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::Child,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use nstrace_tests::{
     line::Line,
     program::{self, patience},
@@ -36,17 +36,7 @@ impl Stream {
     /// # Errors
     /// When it ends, or says nothing, instead.
     pub fn start(attach: &str, more: &[String]) -> anyhow::Result<Self> {
-        let binary = program::nstrace();
-        let mut child = Command::new(&binary)
-            .args(["watch", "-J", "--attach", attach])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let stdout = child.stdout.take().context("piped")?;
-        let stderr = program::reader(child.stderr.take().context("piped")?);
+        let (child, stdout, stderr) = program::watch(attach, more)?;
         let shared = Arc::new(Shared { lives: Mutex::new((Lives::new(), false)), more: Condvar::new() });
         let writer = Arc::clone(&shared);
         thread::spawn(move || receive(BufReader::new(stdout), &writer));
