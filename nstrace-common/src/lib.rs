@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod census;
+pub mod deed;
 pub mod layout;
 pub mod record;
 pub mod slots;

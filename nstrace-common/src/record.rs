@@ -31,6 +31,10 @@ pub mod kind {
     pub const INSTALL: u16 = 10;
     /// [`super::TaskState`]: a task that an iterator found.
     pub const TASK: u16 = 11;
+    /// [`crate::deed::Placed`]: where a task stands after execve(2), or when an iterator found it.
+    pub const PLACED: u16 = 12;
+    /// [`crate::deed::Deed`]: what a task did with a kernel object.
+    pub const DEED: u16 = 13;
 }
 
 /// Which hook wrote a record ([`Header::hook`]). The model rarely cares; `doctor`, loss accounting and duplicates do.
@@ -50,8 +54,23 @@ pub mod hook {
     pub const NS_INSTALL: u16 = 13;
     pub const NS_TREE_ADD: u16 = 14;
     pub const ITER_TASK: u16 = 15;
+    pub const FILE_OPEN: u16 = 16;
+    pub const RECEIVE_FD: u16 = 17;
+    pub const PTRACE_ACCESS: u16 = 18;
+    pub const GET_TREE: u16 = 19;
+    pub const MOUNT: u16 = 20;
+    pub const HANDLE_OPEN: u16 = 21;
+    pub const UNIX_CONNECT: u16 = 22;
+    pub const KERNEL_LOAD: u16 = 23;
+    pub const HELPER: u16 = 24;
+    pub const CGROUP_ATTACH: u16 = 25;
+    pub const ID_MAP: u16 = 26;
+    pub const FS_ROOT: u16 = 27;
+    pub const FS_PWD: u16 = 28;
+    pub const MKNOD: u16 = 29;
+    pub const CAPABLE: u16 = 30;
     /// Number of hooks + 1: size of the per-hook drop counters.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 31;
 }
 
 /// Start of every record.
@@ -210,6 +229,8 @@ pub const fn size_of_kind(kind: u16) -> Option<usize> {
         kind::FREED => size_of::<Freed>(),
         kind::PINNED | kind::UNPINNED => size_of::<Pin>(),
         kind::INSTALL => size_of::<Install>(),
+        kind::PLACED => size_of::<crate::deed::Placed>(),
+        kind::DEED => size_of::<crate::deed::Deed>(),
         _ => return None,
     })
 }

@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use nstrace_common::task::PID_LEVELS;
 use serde::{Deserialize, Serialize};
 
-use crate::ns::{NsName, NsType, Slot};
+use crate::{
+    deed::{Deed, Placed},
+    ns::{NsName, NsType, Slot},
+};
 
 /// Key of a task: PIDs are reused, the pair is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -366,6 +369,10 @@ pub enum Event {
         task: TaskInfo,
         ns: NsName,
     },
+    /// Where a task stands: what tells a container's tasks from those that set it up.
+    Placed(Box<Placed>),
+    /// What a task did with a kernel object.
+    Deed(Box<Deed>),
     /// Path of a cgroup2 directory, as seen from the cgroup root; learned when its id was first met.
     CgroupPath {
         cgroup: u64,

@@ -6,6 +6,7 @@ pub mod census;
 pub mod cli;
 pub mod container;
 pub mod decode;
+pub mod deed;
 pub mod discover;
 pub mod engine;
 pub mod event;

@@ -1,5 +1,6 @@
 //! Bytes of a record → [`Stamped`]. Total: any input gives an event or an error, at any alignment.
 
+mod deed;
 mod syscall;
 
 use nstrace_common::{
@@ -27,6 +28,8 @@ pub enum DecodeError {
     Namespace { kind: &'static str, size: usize, inum: u32, clone_flag: u32 },
     #[error("a {kind} record of {size} bytes comes from hook {hook}, which writes none")]
     Hook { kind: &'static str, size: usize, hook: u16 },
+    #[error("a deed record of {size} bytes says the unknown {what} was done")]
+    Act { what: u32, size: usize },
 }
 
 /// Decodes one record of the ring buffer or of an iterator.
@@ -99,6 +102,8 @@ pub fn decode(bytes: &[u8]) -> Result<Stamped, DecodeError> {
             let r: record::TaskState = body("task", bytes)?;
             Event::SnapshotTask { task: task(&r.task), slots: slots(&r.slots) }
         }
+        kind::PLACED => Event::Placed(Box::new(deed::placed(&body("placed", bytes)?))),
+        kind::DEED => Event::Deed(Box::new(deed::deed(&body("deed", bytes)?, size)?)),
         kind => return Err(DecodeError::Kind { kind, size }),
     };
     Ok(Stamped { stamp, event })

@@ -157,7 +157,9 @@ impl World {
             | Event::SnapshotPin { .. }
             | Event::SnapshotEnd
             | Event::CgroupPath { .. }
-            | Event::TaskCgroupPath { .. } => {}
+            | Event::TaskCgroupPath { .. }
+            | Event::Placed(_)
+            | Event::Deed(_) => {}
         }
     }
 
