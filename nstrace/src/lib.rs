@@ -7,6 +7,7 @@ pub mod cli;
 pub mod container;
 pub mod decode;
 pub mod deed;
+pub mod detect;
 pub mod discover;
 pub mod engine;
 pub mod event;

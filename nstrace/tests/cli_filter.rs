@@ -217,13 +217,15 @@ fn events_are_told_apart() {
     assert_eq!(selected("EVENT == 'created' and TYPE == 'pid' and PNS == 4026531836"), [4]);
     assert_eq!(selected("NS == 4026532177 and EVENT =~ 'pinned$'"), [8, 9]);
     assert_eq!(selected("NPROCS > 1 and TYPE == \"net\""), [1]);
-    assert_eq!(selected("INITIAL"), [1, 6]);
+    assert_eq!(selected("INITIAL"), [1, 6, 19]);
     assert_eq!(selected("ERRNO == 'EPERM' or ERRNO == 'ENOSPC'"), [12, 13]);
     assert_eq!(selected("LIFETIME < 1.5"), [10]);
     assert_eq!(selected("FLAGS =~ 'CLONE_NEWPID' and VIA == 'clone3'"), [4]);
     assert_eq!(selected("RUNTIME == 'docker' and CONTAINER =~ '^3f2a'"), [7]);
     assert_eq!(selected("POD"), [10]);
-    assert_eq!(selected("COUNT"), [15, 16]);
+    assert_eq!(selected("COUNT"), [15, 16, 19]);
+    assert_eq!(selected("RULE == 'NST-001' and SEVERITY == 'critical'"), [19]);
+    assert_eq!(selected("ACT == 'open'"), [18]);
     assert_eq!(selected("TIME < '2026-11-21T20:35:12.126'"), [1]);
     assert_eq!(selected("NSID == 12403 and UID == 0 and COMM == 'ip'"), [8, 9]);
 }

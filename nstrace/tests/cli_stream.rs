@@ -128,7 +128,7 @@ fn everything_in_order_a_line_a_write() {
     let summary = stream(&mut source, &Selection::default(), Limits::default(), &mut out).expect("nothing fails");
     assert_eq!(seqs(&out), [1, 2, 3, 7, 10]);
     assert!(out.writes.iter().all(|write| write.ends_with(b"\n")));
-    assert_eq!(summary, Summary { events: 3, lost: 0, findings: 0, skipped: 0, end: End::Source });
+    assert_eq!(summary, Summary { events: 3, lost: 0, findings: 0, worst: None, skipped: 0, end: End::Source });
     assert_eq!(summary.to_string(), "events 3, lost 0, findings 0");
 }
 

@@ -43,6 +43,8 @@ fn line(change: &Change) -> String {
         }
         What::Lost { count, .. } => format!("lost {count}"),
         What::Resynced => "resynced".to_owned(),
+        What::Deed(deed) => format!("deed {}", deed.act),
+        What::Finding(finding) => format!("finding {}", finding.rule),
     }
 }
 

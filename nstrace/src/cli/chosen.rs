@@ -2,8 +2,14 @@
 
 use jiff::tz::TimeZone;
 
-use super::{exit::Failure, flags::Color, selection::Selection};
+use super::{
+    exit::{Failure, Outcome},
+    flags::Color,
+    selection::Selection,
+    stream::Summary,
+};
 use crate::{
+    detect::Severity,
     filter::{CHANGE_FIELDS, Filter},
     ns::NsType,
     view::{View, columns::Column, text::TextView},
@@ -27,9 +33,21 @@ pub(super) struct Chosen {
     /// Only events for which this scols-filter(5) expression holds, like 'TYPE == "net" and PID > 1'
     #[arg(short = 'Q', long, value_name = "EXPR")]
     filter: Option<String>,
+
+    /// End with exit code 5 when something at least this bad was found: info, low, medium, high, critical
+    #[arg(long, value_name = "SEVERITY")]
+    fail_on: Option<Severity>,
 }
 
 impl Chosen {
+    /// How a stream with these findings ends.
+    pub fn outcome(&self, summary: &Summary) -> Outcome {
+        match self.fail_on {
+            Some(severity) if summary.worst >= Some(severity) => Outcome::Findings,
+            _ => Outcome::Complete,
+        }
+    }
+
     /// # Errors
     /// When the filter is no expression.
     pub fn selection(&self) -> Result<Selection, Failure> {

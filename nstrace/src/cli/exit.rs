@@ -10,6 +10,8 @@ pub const USAGE: u8 = 2;
 pub const NOTHING: u8 = 3;
 /// The result is not whole; a line on stderr says what is missing.
 pub const PARTIAL: u8 = 4;
+/// Findings at or above `--fail-on`.
+pub const FINDINGS: u8 = 5;
 
 /// A run that did something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Outcome {
     Nothing(String),
     /// What could not be seen and why, one line.
     Partial(String),
+    /// Something at or above `--fail-on` was found, and told.
+    Findings,
 }
 
 /// A run that did not.

@@ -81,8 +81,8 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let mut source = source.until(selection.until);
     let heading = !args.noheadings;
     let result = run_stream(&mut source, &mut world, &selection, &view, heading, Limits::default(), &shutdown, out);
-    interrupted(result, &shutdown)?;
-    Ok(Outcome::Complete)
+    let (summary, _) = interrupted(result, &shutdown)?;
+    Ok(args.chosen.outcome(&summary))
 }
 
 /// Where a recording was made.

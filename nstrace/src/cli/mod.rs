@@ -98,6 +98,7 @@ pub fn main() -> ExitCode {
             say(&format!("not seen: {}", one_line(&what)));
             exit::PARTIAL.into()
         }
+        Ok(Outcome::Findings) => exit::FINDINGS.into(),
         // Whoever read our output has seen enough: that is how `| head` ends us.
         Err(Failure::OutputGone) => exit::COMPLETE.into(),
         Err(failure @ Failure::Usage(_)) => {
@@ -139,15 +140,15 @@ fn say(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "nstrace: {message}");
 }
 
-/// The end of a recording's telling: whether somebody asked for it early, who is then told how far it came.
-fn interrupted(told: Result<Summary, Failure>, shutdown: &Shutdown) -> Result<bool, Failure> {
+/// The end of a recording's telling: what it came to, and whether somebody asked for its end early, who is then told how far it came.
+fn interrupted(told: Result<Summary, Failure>, shutdown: &Shutdown) -> Result<(Summary, bool), Failure> {
     shutdown.finish();
     let summary = told?;
     let interrupted = summary.end == End::Requested && !shutdown.hung_up();
     if interrupted {
         say(&summary.to_string());
     }
-    Ok(interrupted)
+    Ok((summary, interrupted))
 }
 
 /// What stays unseen while tracing; first, when asked for, which hook serves which fact.

@@ -126,10 +126,11 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         Err(failure) => return Err(failure),
     };
     let facts = source.end().map_err(anyhow::Error::from)?;
-    if let Some(summary) = summary.filter(|_| !shutdown.hung_up()) {
+    let Some(summary) = summary else { return Ok(Outcome::Complete) };
+    if !shutdown.hung_up() {
         say(&format!("{summary}, {facts} facts in {file}"));
     }
-    Ok(Outcome::Complete)
+    Ok(args.chosen.outcome(&summary))
 }
 
 fn session(live: &Live) -> anyhow::Result<Session> {

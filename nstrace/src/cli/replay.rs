@@ -101,8 +101,8 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let limits = Limits { count: args.count, ..Limits::default() };
     let heading = !args.look.noheadings;
     let result = run_stream(&mut *source, &mut world, &selection, &view, heading, limits, &shutdown, out);
-    interrupted(result, &shutdown)?;
-    Ok(Outcome::Complete)
+    let (summary, _) = interrupted(result, &shutdown)?;
+    Ok(args.chosen.outcome(&summary))
 }
 
 /// The state at a moment.

@@ -26,13 +26,19 @@ impl Selection {
         // Accounting is about no type and no container: hiding it would pass an incomplete stream off as complete.
         let is_accounting = matches!(change.what, What::Lost { .. } | What::Resynced);
         (is_accounting || (self.admits_type(change) && self.admits_container(change)))
-            && self.since.is_none_or(|since| change.utc_ns >= since)
-            && self.until.is_none_or(|until| change.utc_ns <= until)
+            && self.is_in_time(change)
             && self.filter.as_ref().is_none_or(|filter| filter.matches(change))
     }
 
+    /// Between [`Selection::since`] and [`Selection::until`].
+    pub fn is_in_time(&self, change: &Change) -> bool {
+        self.since.is_none_or(|since| change.utc_ns >= since) && self.until.is_none_or(|until| change.utc_ns <= until)
+    }
+
     fn admits_type(&self, change: &Change) -> bool {
-        self.types.is_empty() || change.what.ns_type().is_some_and(|t| self.types.contains(&t))
+        // A finding about no namespace at all, and what it rests on, is about all types.
+        let untyped = matches!(change.what, What::Deed(_) | What::Finding(_)) && change.what.ns_type().is_none();
+        self.types.is_empty() || untyped || change.what.ns_type().is_some_and(|t| self.types.contains(&t))
     }
 
     fn admits_container(&self, change: &Change) -> bool {

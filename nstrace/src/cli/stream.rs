@@ -7,6 +7,7 @@ use std::{
 
 use super::{exit::Failure, output::Sink, selection::Selection, shutdown::Shutdown};
 use crate::{
+    detect::Severity,
     event::Stamped,
     model::{Change, What},
     ns::NsName,
@@ -55,7 +56,10 @@ pub struct Summary {
     pub events: u64,
     /// Records lost, whether or not a line said so.
     pub lost: u64,
+    /// Findings, printed or not, suppressed ones left out.
     pub findings: u64,
+    /// The highest severity among them.
+    pub worst: Option<Severity>,
     /// Skipped runs of programs that, but for chance, had nothing to say: see [`Source::skipped`].
     pub skipped: u64,
     pub end: End,
@@ -87,7 +91,7 @@ pub fn run_stream(
     shutdown: &Shutdown,
     out: &mut dyn Sink,
 ) -> Result<Summary, Failure> {
-    let summary = Summary { events: 0, lost: 0, findings: 0, skipped: 0, end: End::Limit };
+    let summary = Summary { events: 0, lost: 0, findings: 0, worst: None, skipped: 0, end: End::Limit };
     let mut stream = Stream {
         world,
         selection,
@@ -201,6 +205,13 @@ impl Stream<'_> {
     fn print(&mut self, change: &Change) -> Result<Reached, Failure> {
         if let What::Lost { count, .. } = change.what {
             self.summary.lost = self.summary.lost.saturating_add(count);
+        }
+        if let What::Finding(finding) = &change.what
+            && finding.suppressed.is_none()
+            && self.selection.is_in_time(change)
+        {
+            self.summary.findings += 1;
+            self.summary.worst = self.summary.worst.max(Some(finding.severity));
         }
         if !self.selection.admits(change) {
             return Ok(Reached::Nothing);

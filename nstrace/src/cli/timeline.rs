@@ -91,8 +91,9 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let heading = !args.look.noheadings;
     let limits = Limits::default();
     let result = run_stream(&mut source, &mut followed, &selection, &view, heading, limits, &shutdown, out);
-    if !interrupted(result, &shutdown)? && !followed.follow.found() {
+    let (summary, early) = interrupted(result, &shutdown)?;
+    if !early && !followed.follow.found() {
         return Ok(Outcome::Nothing(format!("nothing of it is in {}", super::shown(&args.file))));
     }
-    Ok(Outcome::Complete)
+    Ok(args.chosen.outcome(&summary))
 }

@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     if !shutdown.hung_up() {
         say(&summary.to_string());
     }
-    Ok(Outcome::Complete)
+    Ok(args.chosen.outcome(&summary))
 }
 
 /// A live source that says once on stderr what its snapshot could not read.

@@ -13,7 +13,7 @@ const fn field(name: &'static str, kind: Kind) -> Field {
 }
 
 /// What expressions over events may name. lsns(8)'s names mean what they mean there (`NS` is the inode number).
-pub const FIELDS: [Field; 27] = [
+pub const FIELDS: [Field; 30] = [
     field("EVENT", Kind::String),
     field("TIME", Kind::String),
     field("SEQ", Kind::Number),
@@ -42,6 +42,9 @@ pub const FIELDS: [Field; 27] = [
     field("COUNT", Kind::Number),
     field("HOOK", Kind::String),
     field("CPU", Kind::Number),
+    field("RULE", Kind::String),
+    field("SEVERITY", Kind::String),
+    field("ACT", Kind::String),
 ];
 
 impl Row for Change {
@@ -89,6 +92,10 @@ impl Change {
             (What::Destroyed { lifetime_ns: Some(ns), .. }, "LIFETIME") => {
                 Some(Value::Float(std::time::Duration::from_nanos(*ns).as_secs_f64()))
             }
+            (What::Finding(finding), "RULE") => Some(Value::String(Cow::Borrowed(&finding.rule))),
+            (What::Finding(finding), "SEVERITY") => Some(Value::String(Cow::Borrowed(finding.severity.name()))),
+            (What::Finding(finding), "COUNT") => Some(Value::Number(finding.count)),
+            (What::Deed(deed), "ACT") => Some(Value::String(Cow::Borrowed(deed.act.name()))),
             (What::Lost { count, .. }, "COUNT") => Some(Value::Number(*count)),
             (What::Lost { hook: Some(hook), .. }, "HOOK") => Some(Value::String(Cow::Borrowed(hook))),
             _ => None,

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::NsKey;
 use crate::{
+    deed::Deed,
+    detect::Finding,
     event::{PinHolder, Stamp, TaskInfo, Via},
     ns::{NsName, NsType},
 };
@@ -51,6 +53,10 @@ pub enum What {
     Lost { count: u64, hook: Option<Cow<'static, str>> },
     /// The model was repaired after a loss.
     Resynced,
+    /// A task did something with a kernel object that a finding rests on.
+    Deed(Box<Deed>),
+    /// A detector spoke.
+    Finding(Box<Finding>),
 }
 
 /// The container of a task, as told from its cgroup path.
@@ -101,6 +107,8 @@ impl What {
             Self::Denied { .. } => "denied",
             Self::Lost { .. } => "lost",
             Self::Resynced => "resynced",
+            Self::Deed(_) => "deed",
+            Self::Finding(_) => "finding",
         }
     }
 
@@ -115,7 +123,8 @@ impl What {
             | Self::Pinned { ns }
             | Self::Unpinned { ns }
             | Self::Denied { ns: Some(ns), .. } => Some(ns),
-            Self::Denied { ns: None, .. } | Self::Lost { .. } | Self::Resynced => None,
+            Self::Finding(finding) => finding.ns.as_ref(),
+            Self::Denied { ns: None, .. } | Self::Lost { .. } | Self::Resynced | Self::Deed(_) => None,
         }
     }
 

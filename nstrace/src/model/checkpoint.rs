@@ -13,6 +13,7 @@ use super::{
     tasks::{CompactTask, Departed, KnownTask},
 };
 use crate::{
+    detect::Detectors,
     event::{NsFacts, TaskKey},
     ns::{NsName, Slot},
 };
@@ -37,6 +38,9 @@ pub struct Checkpoint {
     sweep_at: usize,
     refused: Vec<(TaskKey, NsName, u64)>,
     reported: Vec<(TaskKey, u64)>,
+    /// Of the detectors; absent in recordings that were made before there were any.
+    #[serde(default)]
+    detectors: Detectors,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,6 +82,8 @@ pub enum CheckpointError {
     Unknown(u64),
     #[error("two of its tasks have the PID {0}")]
     Task(u32),
+    #[error("its homes of tasks are not inside each other in the order in which they were made")]
+    Homes,
     #[error("its counters are out of range")]
     Counter,
 }
@@ -129,6 +135,7 @@ impl World {
             sweep_at: containers.sweep_at,
             refused,
             reported: self.attempts.reported.iter().copied().collect(),
+            detectors: self.detectors.clone(),
         })
     }
 
@@ -200,6 +207,10 @@ impl World {
             world.attempts.refused.insert(task.tid, (task, ns, boot_ns));
         }
         world.attempts.reported = kept.reported.into();
+        if !kept.detectors.is_sound() {
+            return Err(CheckpointError::Homes);
+        }
+        world.detectors = kept.detectors;
         world.phase = Phase::Live;
         Ok(world)
     }

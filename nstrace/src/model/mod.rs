@@ -4,6 +4,7 @@ mod attempts;
 mod change;
 mod checkpoint;
 mod containers;
+mod detection;
 mod difference;
 mod ends;
 mod lifetimes;
@@ -36,6 +37,7 @@ use self::{
     tasks::Tasks,
 };
 use crate::{
+    detect::Detectors,
     event::{Event, Stamp, Stamped, TaskInfo, TransitionAt, Via},
     ns::{NsName, NsType, Slot},
 };
@@ -62,6 +64,7 @@ pub struct World {
     initial: Slots,
     attempts: Attempts,
     suspects: Vec<NsKey>,
+    detectors: Detectors,
 }
 
 impl World {
@@ -76,6 +79,7 @@ impl World {
             initial: [NONE; nstrace_common::slots::SLOTS],
             attempts: Attempts::default(),
             suspects: Vec::new(),
+            detectors: Detectors::default(),
         }
     }
 
@@ -104,6 +108,8 @@ impl World {
             Event::SnapshotPin { ns, holder } => self.snapshot_pin(stamp, *ns, holder, out),
             Event::Namespace(facts) if stamp.seq == 0 => self.snapshot_namespace(stamp, facts, out),
             Event::SnapshotEnd => self.snapshot_end(stamp, out),
+            // Of a task that a snapshot visits: nothing that happens.
+            Event::Placed(placed) if !placed.executed => self.stands(placed),
             _ => match &mut self.phase {
                 Phase::Live => self.apply_live(stamp, event, out),
                 Phase::Snapshot { held } | Phase::Resync(Resync { held, .. }) => {
@@ -115,6 +121,12 @@ impl World {
 
     /// What the kernel said.
     fn apply_live(&mut self, stamp: Stamp, event: &Event, out: &mut Vec<Change>) {
+        let told = out.len();
+        self.learn(stamp, event, out);
+        self.detect(stamp, event, told, out);
+    }
+
+    fn learn(&mut self, stamp: Stamp, event: &Event, out: &mut Vec<Change>) {
         match event {
             Event::Clock { utc_ns } => self.log.set_clock(stamp.boot_ns, *utc_ns),
             Event::Fork { call, creator, child, slots } => {

@@ -93,9 +93,12 @@ const INTEGER: &str = "INTEGER";
 
 pub(super) const EVENT_COLUMNS: [EventColumn; 33] = [
     column("seq", INTEGER, "number of the event in the stream, from 1", |c| number(c.seq)),
-    column("event", TEXT, "snapshot created joined left destroyed pinned unpinned denied lost resynced", |c| {
-        text(c.what.event())
-    }),
+    column(
+        "event",
+        TEXT,
+        "snapshot created joined left destroyed pinned unpinned denied deed finding lost resynced",
+        |c| text(c.what.event()),
+    ),
     column("time", TEXT, "RFC 3339 in UTC, nine decimals: sorts as it stands", |c| text(time::rfc3339(c.utc_ns))),
     column("utc_ns", INTEGER, "the same in nanoseconds since 1970", |c| Value::Integer(c.utc_ns)),
     column("boot_ns", INTEGER, "nanoseconds of CLOCK_BOOTTIME", |c| number(c.stamp.boot_ns)),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
-use super::{clone_flags, duration, errno, escape::escaped, time};
+use super::{clone_flags, deed as deed_words, duration, errno, escape::escaped, time};
 use crate::{
     event::PinHolder,
     model::{Change, Container, NsSeen, What},
@@ -212,6 +212,8 @@ fn details(what: &What) -> String {
         | What::Unpinned { .. }
         | What::Denied { .. }
         | What::Resynced => String::new(),
+        What::Deed(deed) => deed_words::deed(deed),
+        What::Finding(finding) => deed_words::finding(finding),
     }
 }
 

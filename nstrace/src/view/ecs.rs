@@ -193,6 +193,8 @@ impl Event {
             // What these tell is about the events, not of what happened on the host.
             What::Lost { .. } => ("pipeline_error", vec![], vec![], None),
             What::Resynced => ("event", vec![], vec!["info"], None),
+            What::Deed(_) => ("event", vec!["process"], vec!["info"], None),
+            What::Finding(_) => ("alert", vec!["intrusion_detection"], vec!["info"], None),
         };
         Self {
             kind,

@@ -6,8 +6,9 @@ use std::io;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::{clone_flags, errno, escape, time};
+use super::{clone_flags, deed::DeedOut, errno, escape, time};
 use crate::{
+    detect::{Direction, Finding},
     event::{PinHolder, TaskInfo},
     model::{Cause, Change, NsSeen, What},
     ns::{NsName, NsType},
@@ -95,8 +96,25 @@ impl Serialize for Line<'_> {
             | What::Unpinned { ns: _ }
             | What::Denied { ns_type: _, ns: _ }
             | What::Resynced => {}
+            What::Deed(deed) => map.serialize_entry("deed", &DeedOut::of(deed))?,
+            What::Finding(finding) => self.finding(finding, &mut map)?,
         }
         map.end()
+    }
+}
+
+impl Line<'_> {
+    fn finding<M: SerializeMap>(&self, finding: &Finding, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("rule", &finding.rule)?;
+        map.serialize_entry("severity", &finding.severity)?;
+        map.serialize_entry("title", &finding.title)?;
+        map.serialize_entry("mitre", &finding.mitre)?;
+        map.serialize_entry("explain", &finding.explain)?;
+        map.serialize_entry("evidence", &finding.evidence.iter().copied().map(Safe).collect::<Vec<_>>())?;
+        map.serialize_entry("count", &Safe(finding.count))?;
+        map.serialize_entry("direction", &finding.direction.map(Direction::name))?;
+        map.serialize_entry("from", &finding.from.map(Name::of))?;
+        map.serialize_entry("suppressed", &finding.suppressed)
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod clone_flags;
 pub mod columns;
 pub mod csv;
+mod deed;
 pub mod difference;
 pub mod doctor;
 pub mod document;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{columns, errno, json, origin::Origin, own_fields::OwnFields, sentence::sentence};
 use crate::{
+    detect::Severity,
     event::{TaskInfo, Via},
     model::{Change, Container, What},
 };
@@ -164,12 +165,21 @@ impl<'a> Line<'a> {
         let errno = change.cause.and_then(|cause| cause.errno);
         let (status_id, status) = match &change.what {
             What::Denied { .. } => (Some(2), Some("Failure")),
-            What::Lost { .. } | What::Resynced => (None, None),
+            What::Lost { .. } | What::Resynced | What::Deed(_) | What::Finding(_) => (None, None),
             _ => (Some(1), Some("Success")),
         };
         // Losses are for somebody to look at; what happens to namespaces is not judged here.
-        let (severity_id, severity) =
-            if matches!(change.what, What::Lost { .. }) { (2, "Low") } else { (1, "Informational") };
+        let (severity_id, severity) = match &change.what {
+            What::Finding(finding) => match finding.severity {
+                Severity::Info => (1, "Informational"),
+                Severity::Low => (2, "Low"),
+                Severity::Medium => (3, "Medium"),
+                Severity::High => (4, "High"),
+                Severity::Critical => (5, "Critical"),
+            },
+            What::Lost { .. } => (2, "Low"),
+            _ => (1, "Informational"),
+        };
         Self {
             activity_id,
             activity_name,
@@ -219,6 +229,8 @@ fn class_and_activity(change: &Change) -> (Class, (u32, &'static str)) {
         What::Unpinned { .. } => (KERNEL_ACTIVITY, (99, "Unpin")),
         What::Lost { .. } => (BASE_EVENT, (99, "Lose")),
         What::Resynced => (BASE_EVENT, (99, "Resync")),
+        What::Deed(_) => (BASE_EVENT, (99, "Act")),
+        What::Finding(_) => (BASE_EVENT, (99, "Find")),
     }
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{clone_flags, json::Holder};
+use super::{clone_flags, deed::DeedOut, json::Holder};
 use crate::{
+    detect::{Direction, Severity},
     model::{Change, What},
     ns::{NsName, NsType},
 };
@@ -40,6 +41,26 @@ pub(super) struct OwnFields<'a> {
     lost: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deed: Option<DeedOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finding: Option<FindingOut<'a>>,
+}
+
+/// A finding; who did it is elsewhere.
+#[derive(Serialize)]
+struct FindingOut<'a> {
+    rule: &'a str,
+    severity: Severity,
+    title: &'a str,
+    mitre: &'a [&'static str],
+    explain: &'a str,
+    evidence: Vec<i64>,
+    count: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +104,8 @@ impl<'a> OwnFields<'a> {
             lifetime_ns: None,
             lost: None,
             hook: None,
+            deed: None,
+            finding: None,
         };
         match &change.what {
             What::Snapshot { nprocs, holders, .. } => {
@@ -104,6 +127,20 @@ impl<'a> OwnFields<'a> {
             | What::Unpinned { .. }
             | What::Denied { .. }
             | What::Resynced => {}
+            What::Deed(deed) => fields.deed = Some(DeedOut::of(deed)),
+            What::Finding(finding) => {
+                fields.finding = Some(FindingOut {
+                    rule: &finding.rule,
+                    severity: finding.severity,
+                    title: &finding.title,
+                    mitre: &finding.mitre,
+                    explain: &finding.explain,
+                    evidence: finding.evidence.iter().copied().map(long).collect(),
+                    count: long(finding.count),
+                    direction: finding.direction.map(Direction::name),
+                    suppressed: finding.suppressed.as_deref(),
+                });
+            }
         }
         fields
     }

@@ -21,6 +21,8 @@ pub(super) fn sentence(change: &Change) -> String {
         What::Unpinned { .. } => format!("{who} let go the last file or mount that held {ns}{by}"),
         What::Denied { .. } => format!("{who} was denied {ns}{by}"),
         What::Lost { count, .. } => format!("{count} records were lost"),
+        What::Deed(deed) => format!("{who}: {}", super::deed::deed(deed)),
+        What::Finding(finding) => super::deed::finding(finding),
         What::Resynced => "the model was repaired after a loss".to_owned(),
     }
 }

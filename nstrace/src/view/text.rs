@@ -6,7 +6,10 @@ use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 
 use super::columns::Column;
-use crate::model::{Change, What};
+use crate::{
+    detect::Severity,
+    model::{Change, What},
+};
 
 /// How lines look.
 #[derive(Clone, Debug)]
@@ -70,5 +73,10 @@ fn event_style(what: &What) -> Style {
         What::Pinned { .. } | What::Unpinned { .. } => colour(AnsiColor::Cyan),
         What::Joined { .. } | What::Left { .. } | What::Snapshot { .. } => Style::new().dimmed(),
         What::Lost { .. } | What::Resynced => colour(AnsiColor::Magenta).bold(),
+        What::Deed(_) => colour(AnsiColor::Yellow),
+        What::Finding(finding) if finding.suppressed.is_some() => Style::new().dimmed(),
+        What::Finding(finding) if finding.severity >= Severity::High => colour(AnsiColor::Red).bold(),
+        What::Finding(finding) if finding.severity >= Severity::Medium => colour(AnsiColor::Yellow).bold(),
+        What::Finding(_) => Style::new(),
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use nstrace::{
-    event::{Comm, Pids, PinHolder, Stamp, TaskInfo, TaskKey, Via},
+    deed::{Act, Deed, Mounted, Place},
+    detect::{Direction, Finding, Severity},
+    event::{Call, Comm, Pids, PinHolder, SlotSet, Stamp, TaskInfo, TaskKey, Via},
     model::{Cause, Change, Container, NsKey, NsSeen, What},
-    ns::{NsName, NsType},
+    ns::{NsName, NsType, Slot},
 };
 
 pub const CLONE_NEWNET: u64 = 0x4000_0000;
@@ -51,6 +53,54 @@ pub fn change(seq: u64, what: What, task: Option<TaskInfo>, cause: Option<Cause>
         task,
         cause,
         container: None,
+    }
+}
+
+pub fn deed() -> Deed {
+    let mnt = NsName { ns_type: NsType::Mnt, inum: 4_026_532_200, id: Some(12500) };
+    let place = Place {
+        ino: 1 << 60,
+        mounted: Mounted::In(mnt),
+        dev: 253 << 20 | 1,
+        magic: 0x9fa0,
+        mode: 0o100_644,
+        rdev: 0,
+        host_root: false,
+        host_file_system: true,
+        outside_mount: false,
+        initial_user: true,
+        read_only: false,
+    };
+    let mut slots = SlotSet::default();
+    slots.set(Slot::Member(NsType::Mnt), Some(mnt));
+    Deed {
+        act: Act::Open,
+        call: Call { via: Via::Open, flags: 0, errno: None, fd: None },
+        task: task(5002, b"sh"),
+        slots,
+        other: Some((task(1, b"\x1b[0msystemd"), slots)),
+        place: Some(place),
+        ns: Some(net().name),
+        number: u64::MAX,
+        flags: 0x8002,
+        name: "core_pattern\x1b[2J".to_owned(),
+        detail: "kernel\u{202e}".to_owned(),
+    }
+}
+
+pub fn finding(ns: NsSeen) -> Finding {
+    Finding {
+        rule: "NST-001".into(),
+        severity: Severity::Critical,
+        title: "A contained task entered a namespace outside its container".into(),
+        mitre: ["T1611", "T1055.008"].as_slice().into(),
+        explain: "sh\x1b[1m (pid 5002) left its container for the initial net:[4026531840]".to_owned(),
+        evidence: vec![18, 1 << 60],
+        count: 10,
+        direction: Some(Direction::Leave),
+        ns: Some(ns),
+        from: Some(net().name),
+        suppressed: Some("it may".to_owned()),
     }
 }
 
@@ -113,6 +163,8 @@ pub fn all() -> Vec<Change> {
         change(15, What::Lost { count: 12, hook: Some("setns".into()) }, None, None),
         change(16, What::Lost { count: u64::MAX, hook: None }, None, None),
         change(17, What::Resynced, None, None),
+        change(18, What::Deed(Box::new(deed())), Some(task(5002, b"sh")), Some(cause(Via::Open, 0))),
+        change(19, What::Finding(Box::new(finding(initial))), Some(task(5002, b"sh")), Some(cause(Via::Setns, 0))),
     ];
     changes[6].container = Some(docker());
     changes[9].container = Some(Arc::new(Container {

@@ -13,11 +13,12 @@ use nstrace::{
     ns::{NsName, NsType, Slot},
 };
 use nstrace_common::{
+    deed::{self, Place, place},
     record::{self, Header, NsRef, hook, kind},
     slots::{CLONE_FLAG, CLONE_NEW_ANY, Slots},
     task::{PF_EXITING, PID_LEVELS, Task},
 };
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros, IntoBytes};
 
 pub const CLONE_THREAD: u64 = 0x0001_0000;
 pub const MNT: u64 = CLONE_FLAG[0];
@@ -87,6 +88,8 @@ pub struct Toy {
 }
 
 pub const INIT: u32 = 1;
+/// Inode number of the host's root directory.
+pub const HOST_ROOT: u64 = 2;
 const FIRST_INUM: u32 = 4_026_532_000;
 
 impl Toy {
@@ -399,6 +402,81 @@ impl Toy {
     }
 
     /// Ends a thread, or with its leader the process.
+    /// What the kernel says after an execve(2): the program lies on a mount of `exe`, the working directory on one of `pwd`, the
+    /// root directory (`root`: its inode number, 2 is the host's) on one of the task's own mount namespace.
+    pub fn placed(&mut self, tid: u32, root: u64, exe: Ns, pwd: Ns) {
+        let header = self.header(kind::PLACED, hook::SCHED_PROCESS_EXEC);
+        let task = self.tasks[&tid].clone();
+        let host = if root == HOST_ROOT { place::HOST_ROOT | place::HOST_FILE_SYSTEM } else { 0 };
+        let at = |toy: &Self, mnt, ino, flags| Place {
+            ino,
+            mnt_ns: toy.reference(Some(mnt)),
+            dev: 7 << 20,
+            flags: place::KNOWN | place::MOUNT_KNOWN | flags,
+            ..Place::default()
+        };
+        let record = deed::Placed {
+            header,
+            task: Self::wire_task(&task, 0),
+            slots: self.wire_slots(&task.slots),
+            root: at(self, task.slots[0], root, host),
+            pwd: at(self, pwd, root, 0),
+            exe: at(self, exe, 77, 0),
+            cap_permitted: 0,
+            cap_bounding: 0,
+            seccomp: 0,
+            no_new_privs: 0,
+            loginuid: u32::MAX,
+            executed: 1,
+        };
+        self.out.push(record.as_bytes().to_vec());
+    }
+
+    /// The task executes a program of its own mount namespace, with this root directory.
+    pub fn runs(&mut self, tid: u32, root: u64) {
+        let mnt = self.tasks[&tid].slots[0];
+        self.exec(tid);
+        self.placed(tid, root, mnt, mnt);
+    }
+
+    /// A deed of the task; `fill` says which.
+    pub fn deed(&mut self, tid: u32, what: u32, fill: impl FnOnce(&Self, &mut deed::Deed)) {
+        let header = self.header(kind::DEED, hook::FILE_OPEN);
+        let task = self.tasks[&tid].clone();
+        let mut record = deed::Deed::new_zeroed();
+        record.header = header;
+        record.call = Self::call(nr::OPEN, 0, 0);
+        record.task = Self::wire_task(&task, 0);
+        record.slots = self.wire_slots(&task.slots);
+        record.what = what;
+        fill(self, &mut record);
+        self.out.push(record.as_bytes().to_vec());
+    }
+
+    /// A file on a mount of `mnt`.
+    pub fn place(&self, mnt: Ns, magic: u32) -> Place {
+        Place {
+            ino: 99,
+            mnt_ns: self.reference(Some(mnt)),
+            dev: 8 << 20 | 1,
+            magic,
+            mode: 0o100_755,
+            flags: place::KNOWN | place::MOUNT_KNOWN | place::INITIAL_USER,
+            ..Place::default()
+        }
+    }
+
+    /// How records name a namespace.
+    pub fn named(&self, ns: Ns) -> NsRef {
+        self.reference(Some(ns))
+    }
+
+    /// A task and its namespaces, for the other side of a deed.
+    pub fn as_other(&self, tid: u32) -> (Task, Slots) {
+        let task = &self.tasks[&tid];
+        (Self::wire_task(task, 0), self.wire_slots(&task.slots))
+    }
+
     pub fn exit(&mut self, tid: u32) {
         let tgid = self.tasks[&tid].tgid;
         let threads: Vec<u32> = self

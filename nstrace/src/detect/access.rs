@@ -1,0 +1,47 @@
+//! NST-004: a contained task looks into, or controls, a task outside its home.
+
+use super::{Direction, Found, Sight, catalogue::TASK_ACCESS, homes::HomeId, lineage::seen, words};
+use crate::{
+    deed::{Act, Deed},
+    ns::{NsType, Slot},
+};
+
+/// `PTRACE_MODE_*` (linux/ptrace.h).
+const ATTACH: u32 = 0x02;
+const NOAUDIT: u32 = 0x04;
+const FSCREDS: u32 = 0x08;
+
+pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
+    let Sight { world, lineage } = sight;
+    // Programs that list tasks ask without audit.
+    if deed.act != Act::Access || deed.flags & NOAUDIT != 0 || deed.call.errno.is_some() {
+        return;
+    }
+    let Some((other, slots)) = &deed.other else { return };
+    if !lineage.is_contained(&deed.task) {
+        return;
+    }
+    let (own, theirs) = (lineage.home(&deed.task), lineage.home(other));
+    if theirs == own || lineage.homes.is_inside(theirs, own) {
+        return;
+    }
+    let pid = slots.get(Slot::Member(NsType::Pid)).and_then(|name| seen(world, name));
+    let direction = if lineage.homes.is_inside(own, theirs) { Direction::Leave } else { Direction::Lateral };
+    // Whoever was made to share a pid namespace with another container was made to see its tasks.
+    let is_shared = |key| lineage.homes.get(own).is_some_and(|home| home.set.contains(&key)) && theirs != HomeId::HOST;
+    if pid.as_ref().is_some_and(|pid| !pid.initial && is_shared(pid.key)) {
+        return;
+    }
+    let how = match deed.flags {
+        flags if flags & ATTACH != 0 => "may attach to, or take descriptors from,",
+        flags if flags & FSCREDS != 0 => "looked through /proc into",
+        _ => "referred to",
+    };
+    let explain = format!("{} {how} {}", words::who(world, &deed.task), words::who(world, other));
+    let mut one = Found::new(&TASK_ACCESS, &deed.task, explain);
+    if let Some(pid) = pid {
+        one = one.about(pid);
+    }
+    one.direction = Some(direction);
+    found.push(one.with_object(u64::from(other.tgid) << 32 | u64::from(deed.flags)));
+}

@@ -1,0 +1,86 @@
+//! NST-009, NST-011, NST-015, NST-018: what a contained task asks of the kernel beyond files and namespaces.
+
+use super::{
+    Found, Severity, Sight,
+    catalogue::{CGROUP, HANDLE_OPEN, KERNEL_EXTENSION, USER_NAMESPACE},
+    lineage::seen,
+    words,
+};
+use crate::deed::{Act, Deed};
+
+/// `s_magic` of pidfs: a handle of it names a task, not a file.
+const PIDFS: u32 = 0x5049_4446;
+const NSFS: u32 = 0x6e73_6673;
+
+/// `CAP_NET_ADMIN`, `CAP_NET_RAW` (linux/capability.h).
+const NETWORK: [u32; 2] = [12, 13];
+
+/// How bad a BPF program of this type (`BPF_PROG_TYPE_*`, linux/bpf.h) is: those that see or change what the kernel does for others,
+/// those that see packets, and those that a container's own service manager loads for its own cgroups.
+const fn severity_of_program(program_type: u32) -> Severity {
+    match program_type {
+        // KPROBE TRACEPOINT PERF_EVENT RAW_TRACEPOINT RAW_TRACEPOINT_WRITABLE TRACING STRUCT_OPS EXT LSM SYSCALL
+        2 | 5 | 7 | 17 | 24 | 26 | 27 | 28 | 29 | 31 => Severity::Critical,
+        // SCHED_CLS SCHED_ACT XDP NETFILTER
+        3 | 4 | 6 | 32 => Severity::Medium,
+        _ => Severity::Info,
+    }
+}
+
+pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
+    let Sight { world, lineage } = sight;
+    if deed.call.errno.is_some() || !lineage.is_contained(&deed.task) {
+        return;
+    }
+    let who = words::who(world, &deed.task);
+    match deed.act {
+        Act::HandleOpen if !deed.place.is_some_and(|place| matches!(place.magic, PIDFS | NSFS)) => {
+            let object = deed.place.map_or(0, |place| place.ino);
+            let explain = match deed.place {
+                Some(place) => format!(
+                    "{who} opened inode {object} of device {} by its handle, past every directory",
+                    words::device(place.dev)
+                ),
+                None => format!("{who} opened a file by its handle, past every directory"),
+            };
+            found.push(Found::new(&HANDLE_OPEN, &deed.task, explain).with_object(object));
+        }
+        Act::Module => {
+            let explain = format!("{who} loaded the kernel module '{}'", deed.name);
+            found.push(Found::new(&KERNEL_EXTENSION, &deed.task, explain));
+        }
+        Act::Bpf => {
+            let explain = format!("{who} loaded the BPF program '{}' of type {}", deed.name, deed.flags);
+            let one = Found::new(&KERNEL_EXTENSION, &deed.task, explain).with_object(deed.flags.into());
+            found.push(one.with_severity(severity_of_program(deed.flags)));
+        }
+        Act::Kexec => {
+            let explain = format!("{who} loaded another kernel");
+            found.push(Found::new(&KERNEL_EXTENSION, &deed.task, explain).with_object(u64::MAX));
+        }
+        Act::Capability if NETWORK.contains(&deed.flags) => {
+            let Some(user) = deed.ns.and_then(|name| seen(world, name)) else { return };
+            let home = lineage.home(&deed.task);
+            // A user namespace that was there when the container was sealed is how it was set up.
+            let is_made = lineage.homes.owner(user.key) == home
+                && lineage.homes.get(home).is_some_and(|home| !home.set.contains(&user.key));
+            if is_made {
+                let explain = format!(
+                    "{who} used capability {} over {}, which its container made, on a part of the kernel that is otherwise closed to it",
+                    deed.flags,
+                    words::which(&user)
+                );
+                found.push(Found::new(&USER_NAMESPACE, &deed.task, explain).about(user));
+            }
+        }
+        Act::Cgroup if deed.flags & BELOW_OWN == 0 => {
+            let moved = deed.other.as_ref().map_or(deed.task, |(other, _)| *other);
+            let explain = format!("{who} moved pid {} to cgroup '{}'", moved.tgid, deed.detail);
+            found.push(Found::new(&CGROUP, &deed.task, explain).with_object(deed.number));
+        }
+        _ => {}
+    }
+}
+
+/// Of [`Act::Cgroup`]: it is the task's own cgroup, or below it.
+const BELOW_OWN: u32 = 1;

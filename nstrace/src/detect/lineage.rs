@@ -1,0 +1,185 @@
+//! Which home each task is of: inherited by fork, given by the first execve(2) in an own mount namespace, never cleared.
+
+use serde::{Deserialize, Serialize};
+
+use super::homes::{Grade, HomeId, Homes};
+use crate::{
+    deed::{Mounted, Place, Placed},
+    event::{Event, SlotSet, TaskInfo, TaskKey},
+    model::{Change, NsKey, NsSeen, What, World},
+    ns::{NsName, NsType, Slot},
+};
+
+const SLOTS: usize = nstrace_common::slots::SLOTS;
+
+/// A task that is of some home. All others are the host's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sealed {
+    pub key: TaskKey,
+    pub home: HomeId,
+    /// Where it, or who it descends from, was when it became one of this home.
+    arrived: [Option<NsKey>; SLOTS],
+    /// What its last transition led to: a second record of the same says nothing new.
+    after: Option<Box<SlotSet>>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Lineage {
+    pub homes: Homes,
+    #[serde(with = "super::pairs")]
+    tasks: super::Map<u32, Sealed>,
+}
+
+/// More tasks than pid_max allows cannot live: those beyond are dead, and left without a record.
+const MANY: usize = 1 << 22;
+
+fn keys(world: &World, slots: &SlotSet) -> [Option<NsKey>; SLOTS] {
+    Slot::ALL.map(|slot| slots.get(slot).and_then(|name| world.find(name)).map(|ns| ns.key()))
+}
+
+/// The namespace that a name stands for, with what lines say of it.
+pub(super) fn seen(world: &World, name: NsName) -> Option<NsSeen> {
+    world.find(name).map(|ns| NsSeen { key: ns.key(), name: ns.name(), initial: ns.is_initial() })
+}
+
+impl Lineage {
+    /// None: a task of the host, sealed by nothing.
+    pub fn get(&self, task: &TaskInfo) -> Option<&Sealed> {
+        self.tasks.get(&task.key.tid).filter(|known| known.key.same_task(task.key))
+    }
+
+    /// The home of a task.
+    pub fn home(&self, task: &TaskInfo) -> HomeId {
+        self.get(task).map_or(HomeId::HOST, |known| known.home)
+    }
+
+    /// The task is of a container: not of the host, and of no sandbox of the host.
+    pub fn is_contained(&self, task: &TaskInfo) -> bool {
+        self.homes.own(self.home(task)).all(|home| home != HomeId::HOST)
+    }
+
+    /// A child goes on where its creator is.
+    pub fn forked(&mut self, creator: &TaskInfo, child: &TaskInfo) {
+        let Some(sealed) = self.get(creator).cloned() else { return };
+        self.put(child, Sealed { key: child.key, after: None, ..sealed });
+    }
+
+    /// After execve(2) by a thread that was not the leader the leader's entry is this thread's.
+    pub fn took_over(&mut self, former_tid: u32, task: &TaskInfo) {
+        // Not by way of `put`: the home keeps this task, it only has another name.
+        if let Some(sealed) = self.tasks.remove(&former_tid)
+            && let Some(leader) = self.tasks.insert(task.key.tid, Sealed { key: task.key, ..sealed })
+        {
+            self.homes.drop_task(leader.home);
+        }
+    }
+
+    pub fn exited(&mut self, task: &TaskInfo) {
+        if let Some(sealed) = self.get(task)
+            && let home = sealed.home
+            && self.tasks.remove(&task.key.tid).is_some()
+        {
+            self.homes.drop_task(home);
+        }
+    }
+
+    /// A task goes on with these namespaces. False: that is known, from another hook at the same place.
+    pub fn moved(&mut self, task: &TaskInfo, after: &SlotSet) -> bool {
+        match self.tasks.get_mut(&task.key.tid).filter(|known| known.key.same_task(task.key)) {
+            Some(known) if known.after.as_deref() == Some(after) => false,
+            Some(known) => {
+                known.after = Some(Box::new(*after));
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Who made the namespaces that came to be. One that shows without its maker is taken for the work of whoever is first seen
+    /// in it: a maker whose call has not returned yet is of the same home as who can enter what it made.
+    pub fn learn_makers(&mut self, event: &Event, changes: &[Change]) {
+        let seen_in = match event {
+            Event::Transition { task, .. } | Event::Fork { creator: task, .. } => Some(task),
+            _ => None,
+        };
+        for change in changes {
+            if let What::Created { ns, .. } = &change.what
+                && let Some(task) = change.task.as_ref().or(seen_in)
+            {
+                self.homes.made(ns.key, self.home(task));
+            }
+        }
+    }
+
+    /// The task has been in this namespace, or its home has.
+    pub fn has_been_in(&self, task: &TaskInfo, ns: NsKey, initial: bool) -> bool {
+        let Some(known) = self.get(task) else { return true };
+        known.arrived.contains(&Some(ns))
+            || self.homes.own(known.home).any(|home| match self.homes.get(home) {
+                Some(home_of) => home_of.set.contains(&ns) || self.homes.owner(ns) == home,
+                None => initial || self.homes.owner(ns) == HomeId::HOST,
+            })
+    }
+
+    /// The home that a namespace belongs to, an initial one to the host.
+    pub fn owner(&self, ns: &NsSeen) -> HomeId {
+        if ns.initial { HomeId::HOST } else { self.homes.owner(ns.key) }
+    }
+
+    /// What a task executes, and where, makes it one of a home: of the one that sealed its mount namespace, or of a new one.
+    pub fn placed(&mut self, world: &World, placed: &Placed) {
+        let own = |t: NsType| placed.slots.get(Slot::Member(t)).and_then(|name| seen(world, name));
+        let Some(mnt) = own(NsType::Mnt).filter(|mnt| !mnt.initial) else { return };
+        let is_own = |place: &Option<Place>| match place.as_ref().map(|place| place.mounted) {
+            Some(Mounted::In(ns)) => ns.inum == mnt.name.inum,
+            Some(Mounted::Detached | Mounted::Internal) => false,
+            Some(Mounted::Unknown) | None => true,
+        };
+        // A runtime that runs a program of its own inside the container's mount namespace is still the runtime.
+        if !is_own(&placed.root) || !is_own(&placed.exe) {
+            return;
+        }
+        let before = self.home(&placed.task);
+        let around = if before == HomeId::HOST { self.around(world, placed) } else { before };
+        let home = match self.homes.sealed_with(mnt.key) {
+            Some(home) => home,
+            None => self.found(world, around, placed),
+        };
+        if home == before {
+            return;
+        }
+        let arrived = keys(world, &placed.slots);
+        self.put(&placed.task, Sealed { key: placed.task.key, home, arrived, after: None });
+    }
+
+    /// The home around a task whose forbears were not seen: that of its pid namespace's parent.
+    fn around(&self, world: &World, placed: &Placed) -> HomeId {
+        let pid = placed.slots.get(Slot::Member(NsType::Pid)).and_then(|name| world.find(name));
+        let parent = pid.and_then(|pid| pid.parent()).and_then(|name| world.find(name));
+        parent.map_or(HomeId::HOST, |parent| self.homes.owner(parent.key()))
+    }
+
+    /// A new home.
+    fn found(&mut self, world: &World, around: HomeId, placed: &Placed) -> HomeId {
+        let root = placed.root.as_ref().map(|root| (root.dev, root.ino));
+        let same_root = match self.homes.get(around) {
+            None => placed.root.is_some_and(|root| root.host_root),
+            Some(home) => root.is_some() && home.root == root,
+        };
+        let grade = if same_root { Grade::Sandbox } else { Grade::Container };
+        let namespaces = placed.slots.iter().filter_map(|(_, name)| seen(world, name));
+        self.homes.seal(around, grade, root, namespaces.map(|ns| (ns.key, ns.initial)))
+    }
+
+    fn put(&mut self, task: &TaskInfo, sealed: Sealed) {
+        if self.tasks.len() >= MANY {
+            self.tasks.clear();
+            self.homes = Homes::default();
+        }
+        self.homes.add_task(sealed.home);
+        if let Some(old) = self.tasks.insert(task.key.tid, sealed) {
+            self.homes.drop_task(old.home);
+        }
+    }
+}

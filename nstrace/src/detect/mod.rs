@@ -1,0 +1,141 @@
+//! Detectors: from facts and from what the model makes of them to findings. Pure, like the model: no I/O, no clock, so a
+//! replay finds what the live watch found.
+//!
+//! Every detector asks two things: is the task *contained* ([`lineage`]), and does the object belong to its *home*
+//! ([`homes`])? Both are told from kernel objects alone. What the kernel refused is told as `denied`, and is no finding.
+
+mod access;
+mod blind;
+pub mod catalogue;
+mod extend;
+mod finding;
+mod forged;
+mod handles;
+pub mod homes;
+mod leave;
+pub mod lineage;
+mod location;
+mod mounts;
+mod pairs;
+mod repeats;
+mod sinks;
+mod sockets;
+mod words;
+
+pub use catalogue::{RULES, Rule, Severity};
+pub use finding::{Direction, Finding};
+
+use serde::{Deserialize, Serialize};
+
+use self::{finding::Found, lineage::Lineage, repeats::Repeats};
+use crate::{
+    event::{Event, TaskInfo, Via},
+    model::{Cause, Change, What, World},
+};
+
+/// Hashes alike in every run.
+type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
+
+/// The state of all detectors.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Detectors {
+    lineage: Lineage,
+    repeats: Repeats,
+}
+
+/// What one detector looks at.
+#[derive(Clone, Copy, Debug)]
+struct Sight<'a> {
+    world: &'a World,
+    lineage: &'a Lineage,
+}
+
+/// A finding, and who it is about.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub finding: Finding,
+    pub task: Option<TaskInfo>,
+    pub cause: Option<Cause>,
+}
+
+impl Detectors {
+    /// Looks at one event of a live stream, which `world` has taken in with `changes`; appends what is found.
+    pub(crate) fn see(&mut self, world: &World, event: &Event, changes: &[Change], out: &mut Vec<Told>) {
+        let mut found = Vec::new();
+        self.lineage.learn_makers(event, changes);
+        match event {
+            Event::Fork { creator, child, .. } => self.lineage.forked(creator, child),
+            Event::Exec { task, former_tid: Some(former), .. } => self.lineage.took_over(*former, task),
+            Event::Exit { task, .. } => self.lineage.exited(task),
+            Event::Transition { at, call, task, before, after } if self.lineage.moved(task, after) => {
+                let sight = Sight { world, lineage: &self.lineage };
+                forged::transition(sight, *at, call, task, before, after, &mut found);
+                leave::transition(sight, *at, call, task, before, after, &mut found);
+            }
+            Event::Placed(placed) => {
+                self.lineage.placed(world, placed);
+                location::placed(Sight { world, lineage: &self.lineage }, placed, &mut found);
+            }
+            Event::Deed(deed) => {
+                let sight = Sight { world, lineage: &self.lineage };
+                handles::deed(sight, deed, &mut found);
+                location::deed(sight, deed, &mut found);
+                access::deed(sight, deed, &mut found);
+                sinks::deed(sight, deed, &mut found);
+                mounts::deed(sight, deed, &mut found);
+                extend::deed(sight, deed, &mut found);
+                sockets::deed(sight, deed, &mut found);
+                forged::deed(sight, deed, &mut found);
+            }
+            Event::Lost { count, hook, .. } => blind::lost(*count, hook.as_deref(), &mut found),
+            _ => {}
+        }
+        for change in changes {
+            if let What::Destroyed { ns, .. } = &change.what {
+                self.lineage.homes.gone(ns.key);
+            }
+        }
+        let cause = match event {
+            Event::Transition { call, .. } => Some(call.into()),
+            Event::Deed(deed) => Some((&deed.call).into()),
+            Event::Placed(_) => Some(Cause { via: Via::Exec, flags: 0, errno: None }),
+            _ => None,
+        };
+        for found in found {
+            let Some(count) = self.repeats.count(&found) else { continue };
+            let task = found.task;
+            out.push(Told { finding: finish(found, count, changes), task, cause });
+        }
+    }
+
+    /// Kept state is none that could have been: of data from elsewhere.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.lineage.homes.is_sound()
+    }
+
+    /// Where the tasks of the start-up snapshot stand. Nothing is found by it: what was before the watch began is for `audit`.
+    pub(crate) fn snapshot(&mut self, world: &World, placed: &crate::deed::Placed) {
+        self.lineage.placed(world, placed);
+    }
+}
+
+fn finish(found: Found, count: u64, changes: &[Change]) -> Finding {
+    let Found { rule, severity, explain, task, direction, ns, from, object: _ } = found;
+    let of_task = |change: &&Change| match (&change.task, &task) {
+        (Some(theirs), Some(task)) => theirs.key.same_task(task.key),
+        _ => true,
+    };
+    Finding {
+        rule: rule.id.into(),
+        severity,
+        title: rule.title.into(),
+        mitre: rule.mitre.into(),
+        explain,
+        evidence: changes.iter().filter(of_task).map(|change| change.seq).collect(),
+        count,
+        direction,
+        ns,
+        from,
+        suppressed: None,
+    }
+}

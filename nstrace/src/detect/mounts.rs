@@ -1,0 +1,98 @@
+//! NST-007, NST-008, NST-019: devices and file systems of the host mounted or opened, and the host made a root directory.
+
+use super::{
+    Found, Severity, Sight,
+    catalogue::{BLOCK_DEVICE, HOST_MOUNT, KERNEL_FILE_SYSTEM},
+    lineage::seen,
+    words,
+};
+use crate::{
+    deed::{Act, Deed},
+    ns::{NsType, Slot},
+};
+
+const S_IFBLK: u32 = 0o060_000;
+const S_IFCHR: u32 = 0o020_000;
+
+/// `/dev/mem`, `/dev/kmem` and `/dev/port`: minor numbers of major 1 (Documentation/admin-guide/devices.txt).
+const MEMORY_DEVICES: [u32; 3] = [1, 2, 4];
+
+/// Of [`Act::Mount`]: the file system type wants a block device.
+const REQUIRES_DEVICE: u32 = 1;
+
+/// `MS_SHARED` (linux/mount.h).
+const MS_SHARED: u32 = 1 << 20;
+
+/// File systems by which the kernel is controlled; the bool: a container inside this one needs its own.
+const KERNEL_FILE_SYSTEMS: [(&str, bool); 8] = [
+    ("proc", true),
+    ("sysfs", true),
+    ("cgroup2", true),
+    ("cgroup", false),
+    ("bpf", false),
+    ("debugfs", false),
+    ("tracefs", false),
+    ("securityfs", false),
+];
+
+pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
+    let Sight { world, lineage } = sight;
+    if deed.call.errno.is_some() || !lineage.is_contained(&deed.task) {
+        return;
+    }
+    let who = words::who(world, &deed.task);
+    let Some(place) = &deed.place else { return };
+    match deed.act {
+        Act::Mount if deed.flags & REQUIRES_DEVICE != 0 => {
+            let device = words::device(place.dev);
+            let explain = format!("{who} mounted device {device} ('{}') as {}", deed.detail, deed.name);
+            found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.dev.into()));
+        }
+        Act::Mount => {
+            let Some((name, nests)) = KERNEL_FILE_SYSTEMS.into_iter().find(|(name, _)| deed.name == *name) else {
+                return;
+            };
+            if !place.initial_user {
+                return;
+            }
+            let explain = format!("{who} mounted a {name} file system that belongs to the host's user namespace");
+            let one = Found::new(&KERNEL_FILE_SYSTEM, &deed.task, explain).with_object(place.dev.into());
+            found.push(if nests && is_nesting(sight, deed) { one.with_severity(Severity::Info) } else { one });
+        }
+        Act::Open if place.is(S_IFBLK) => {
+            let explain = format!("{who} opened block device {} as '{}'", words::device(place.rdev), deed.name);
+            found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
+        }
+        Act::Open
+            if place.is(S_IFCHR) && place.rdev >> 20 == 1 && MEMORY_DEVICES.contains(&(place.rdev & 0xf_ffff)) =>
+        {
+            let explain = format!("{who} opened the memory of the machine as '{}'", deed.name);
+            found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
+        }
+        Act::Mknod if place.is(S_IFBLK) => {
+            let explain = format!("{who} made a node of block device {}", words::device(place.rdev));
+            let one = Found::new(&BLOCK_DEVICE, &deed.task, explain).with_severity(Severity::High);
+            found.push(one.with_object(place.rdev.into()));
+        }
+        Act::Root if place.host_root => {
+            let explain = format!("{who} made the host's root directory its own");
+            found.push(Found::new(&HOST_MOUNT, &deed.task, explain));
+        }
+        Act::Propagation if deed.flags & MS_SHARED != 0 => {
+            let explain = format!("{who} made the mount of inode {} share what is mounted below it", place.ino);
+            let one = Found::new(&HOST_MOUNT, &deed.task, explain).with_severity(Severity::Low);
+            found.push(one.with_object(place.ino));
+        }
+        _ => {}
+    }
+}
+
+/// The task is in a mount namespace that its home made since it was sealed: it sets up a container inside.
+fn is_nesting(sight: Sight<'_>, deed: &Deed) -> bool {
+    let home = sight.lineage.home(&deed.task);
+    let Some(mnt) = deed.slots.get(Slot::Member(NsType::Mnt)).and_then(|name| seen(sight.world, name)) else {
+        return false;
+    };
+    sight.lineage.homes.owner(mnt.key) == home
+        && sight.lineage.homes.get(home).is_some_and(|home| !home.set.contains(&mnt.key))
+}

@@ -1,0 +1,100 @@
+//! NST-005 and NST-006: files by which whoever writes them acts on the whole host, told by file system and entry, and the programs
+//! that the kernel then runs. The path by which such a file is reached says nothing: it can be mounted anywhere.
+
+use super::{
+    Found, Severity, Sight,
+    catalogue::{HELPER, HOST_SINK},
+    homes::HomeId,
+    location::FMODE_WRITE,
+    words,
+};
+use crate::{
+    deed::{Act, Deed, Place},
+    ns::{NsType, Slot},
+};
+
+/// `s_magic` of the file systems that hold them (linux/magic.h).
+const PROC: u32 = 0x9fa0;
+const SYSFS: u32 = 0x6265_6572;
+const CGROUP1: u32 = 0x0027_e0eb;
+const BINFMT_MISC: u32 = 0x4249_4e4d;
+const DEBUGFS: u32 = 0x6462_6720;
+const TRACEFS: u32 = 0x7472_6163;
+const SECURITYFS: u32 = 0x7363_6673;
+const EFIVARFS: u32 = 0xde5e_81e4;
+
+/// Of [`Act::Open`], in `number` above the file mode: an entry of a sysctl table that all namespaces share.
+pub const GLOBAL_SYSCTL: u64 = 1 << 32;
+
+/// Entries of procfs: name and the directory they are in.
+const PROC_SINKS: [(&str, &str); 8] = [
+    ("core_pattern", "kernel"),
+    ("modprobe", "kernel"),
+    ("hotplug", "kernel"),
+    ("poweroff_cmd", "kernel"),
+    ("bset", "usermodehelper"),
+    ("inheritable", "usermodehelper"),
+    ("panic_on_oom", "vm"),
+    ("sysrq-trigger", "/"),
+];
+
+/// What a file controls, if it is one of these.
+fn sink(deed: &Deed, place: &Place) -> Option<Severity> {
+    let named = |names: &[&str]| names.contains(&deed.name.as_str());
+    let is = match place.magic {
+        PROC => PROC_SINKS.iter().any(|&(name, directory)| deed.name == name && deed.detail == directory),
+        SYSFS => named(&["uevent_helper"]),
+        CGROUP1 => named(&["release_agent", "devices.allow"]),
+        BINFMT_MISC => named(&["register"]),
+        DEBUGFS | TRACEFS | SECURITYFS | EFIVARFS => true,
+        _ => false,
+    };
+    if is {
+        Some(Severity::Critical)
+    } else {
+        (place.magic == PROC && deed.number & GLOBAL_SYSCTL != 0).then_some(Severity::High)
+    }
+}
+
+pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
+    let Sight { world, lineage } = sight;
+    match deed.act {
+        Act::Open if deed.number & FMODE_WRITE != 0 && deed.call.errno.is_none() => {
+            let Some(place) = &deed.place else { return };
+            let Some(severity) = sink(deed, place) else { return };
+            let who = words::who(world, &deed.task);
+            let explain = if lineage.is_contained(&deed.task) {
+                format!("{who} opened '{}', which controls the whole host, for writing", deed.name)
+            } else if severity == Severity::Critical && is_runtime_inside(sight, deed) {
+                format!(
+                    "{who} sets up a container and opened '{}', which controls the whole host, for writing: it was tricked",
+                    deed.name
+                )
+            } else {
+                return;
+            };
+            let object = place.ino ^ u64::from(place.dev) << 32;
+            found.push(Found::new(&HOST_SINK, &deed.task, explain).with_severity(severity).with_object(object));
+        }
+        // By way of a task's root directory the kernel reaches into a mount namespace that is not its own.
+        Act::Helper if deed.detail.starts_with("/proc/") => {
+            let explain =
+                format!("the kernel ran '{}' on the host, a file below a task's own root directory", deed.detail);
+            let mut one = Found::new(&HELPER, &deed.task, explain);
+            one.task = None;
+            found.push(one);
+        }
+        _ => {}
+    }
+}
+
+/// A task of the host that is in a mount namespace which is neither the host's nor a sandbox's, and has not executed anything there: what
+/// sets up a container, or enters one.
+fn is_runtime_inside(sight: Sight<'_>, deed: &Deed) -> bool {
+    sight.lineage.home(&deed.task) == HomeId::HOST
+        && deed
+            .slots
+            .get(Slot::Member(NsType::Mnt))
+            .and_then(|name| super::lineage::seen(sight.world, name))
+            .is_some_and(|mnt| !mnt.initial)
+}

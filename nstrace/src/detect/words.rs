@@ -1,0 +1,28 @@
+//! The words of explanations.
+
+use crate::{
+    event::TaskInfo,
+    model::{NsSeen, World},
+    ns::NsName,
+};
+
+/// `sh (pid 4321) of container 3c9f…`. Hostile.
+pub(super) fn who(world: &World, task: &TaskInfo) -> String {
+    let container = world.container(task).map(|c| format!(" of {} container {}", c.runtime, c.id)).unwrap_or_default();
+    format!("{} (pid {}){container}", task.comm.to_string_lossy(), task.tgid)
+}
+
+/// `the initial net:[4026531840]`, `net:[4026532177]`.
+pub(super) fn which(ns: &NsSeen) -> String {
+    if ns.initial { format!("the initial {}", ns.name) } else { ns.name.to_string() }
+}
+
+/// ` from net:[…]`, or nothing.
+pub(super) fn from(ns: Option<NsName>) -> String {
+    ns.map(|ns| format!(" from {ns}")).unwrap_or_default()
+}
+
+/// `8:0`.
+pub(super) fn device(dev: u32) -> String {
+    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
+}
