@@ -84,6 +84,18 @@ impl Lineage {
         }
     }
 
+    /// Forgets tasks.
+    pub fn forget(&mut self, gone: impl Fn(TaskKey) -> bool) {
+        let homes = &mut self.homes;
+        self.tasks.retain(|_, known| {
+            let gone = gone(known.key);
+            if gone {
+                homes.drop_task(known.home);
+            }
+            !gone
+        });
+    }
+
     /// A task goes on with these namespaces. False: that is known, from another hook at the same place.
     pub fn moved(&mut self, task: &TaskInfo, after: &SlotSet) -> bool {
         match self.tasks.get_mut(&task.key.tid).filter(|known| known.key.same_task(task.key)) {

@@ -61,6 +61,9 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
 
 /// Where a task stands when it has executed a program.
 pub(super) fn placed(sight: Sight<'_>, placed: &Placed, found: &mut Vec<Found>) {
+    if !placed.executed {
+        return;
+    }
     let task = &placed.task;
     let who = words::who(sight.world, task);
     if sight.lineage.is_contained(task) {

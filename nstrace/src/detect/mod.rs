@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{finding::Found, lineage::Lineage, repeats::Repeats};
 use crate::{
-    event::{Event, TaskInfo, Via},
+    event::{Event, TaskInfo, TaskKey, Via},
     model::{Cause, Change, What, World},
 };
 
@@ -111,6 +111,11 @@ impl Detectors {
     /// Kept state is none that could have been: of data from elsewhere.
     pub(crate) fn is_sound(&self) -> bool {
         self.lineage.homes.is_sound()
+    }
+
+    /// Forgets the tasks of which this is true, after a loss: their ends were not seen.
+    pub(crate) fn forget(&mut self, gone: impl Fn(TaskKey) -> bool) {
+        self.lineage.forget(gone);
     }
 
     /// Where the tasks of the start-up snapshot stand. Nothing is found by it: what was before the watch began is for `audit`.

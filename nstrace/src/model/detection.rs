@@ -1,6 +1,6 @@
 //! Detectors look at each event once the world has taken it in, and their findings are changes like all others.
 
-use super::{Change, What, World};
+use super::{Change, What, World, snapshot::Phase};
 use crate::{
     deed::Placed,
     event::{Event, Stamp},
@@ -29,10 +29,24 @@ impl World {
         }
     }
 
-    /// Where a task stands that the start-up snapshot, or the one after a loss, found.
+    /// Where a task stands that a snapshot found: of the first one at once, of a later one when it is complete, because
+    /// its namespaces are only known then.
     pub(super) fn stands(&mut self, placed: &Placed) {
+        match &mut self.phase {
+            Phase::Resync(resync) => resync.placed(placed),
+            Phase::Snapshot { .. } | Phase::Live => self.stand(std::slice::from_ref(placed)),
+        }
+    }
+
+    /// The same for all tasks of a snapshot that is complete: the detectors forget those that are no more.
+    pub(super) fn stand(&mut self, placed: &[Placed]) {
         let mut detectors = std::mem::take(&mut self.detectors);
-        detectors.snapshot(self, placed);
+        if matches!(self.phase, Phase::Live) {
+            detectors.forget(|task| self.tasks.get(task.tid).is_none_or(|known| !known.task.key().same_task(task)));
+        }
+        for placed in placed {
+            detectors.snapshot(self, placed);
+        }
         self.detectors = detectors;
     }
 }

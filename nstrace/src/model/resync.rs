@@ -5,6 +5,7 @@
 
 use super::{Cause, Change, FixedMap, What, World, moves::Move, tasks::CompactTask};
 use crate::{
+    deed::Placed,
     event::{NsFacts, SlotSet, Stamp, Stamped, TaskInfo},
     ns::NsName,
 };
@@ -17,6 +18,7 @@ pub(super) struct Resync {
     tasks: Vec<(Stamp, CompactTask, SlotSet)>,
     pins: Vec<(Stamp, NsName)>,
     namespaces: Vec<(Stamp, NsFacts)>,
+    placed: Vec<Placed>,
 }
 
 impl Resync {
@@ -30,6 +32,10 @@ impl Resync {
 
     pub fn namespace(&mut self, stamp: Stamp, facts: NsFacts) {
         self.namespaces.push((stamp, facts));
+    }
+
+    pub fn placed(&mut self, placed: &Placed) {
+        self.placed.push(placed.clone());
     }
 
     /// When it began: what is known from later the snapshot need not have seen.
@@ -72,6 +78,7 @@ impl World {
         for tid in gone {
             self.lose(stamp, tid, out);
         }
+        self.stand(&snapshot.placed);
         self.resync_holders(stamp, began, &snapshot, out);
         self.log.write(out, stamp, What::Resynced, None, None);
     }
