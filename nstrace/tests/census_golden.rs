@@ -155,6 +155,7 @@ fn web() -> Named {
         id: "3f2a".repeat(16),
         name: Some("we\x1b[1mb".to_owned()),
         image: Some("ngi nx:1.27".to_owned()),
+        image_id: None,
         pod: Some("front\u{9b}".to_owned()),
         ..Named::default()
     }

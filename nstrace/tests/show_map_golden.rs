@@ -59,6 +59,7 @@ fn web() -> Named {
         id: ID.to_owned(),
         name: Some("web\x1b[1m".to_owned()),
         image: Some("nginx:1.27".to_owned()),
+        image_id: None,
         pid: Some(200),
         ports: vec![
             Port {

@@ -31,12 +31,8 @@ impl Containers {
         Self::named(census, &Engines::read(places, &table(places, census)))
     }
 
-    /// Those of a recording, whose engines cannot be asked.
-    pub fn recorded(census: &Census) -> Self {
-        Self::named(census, &Engines::default())
-    }
-
-    fn named(census: &Census, engines: &Engines) -> Self {
+    /// Those that the engines told of already.
+    pub fn named(census: &Census, engines: &Engines) -> Self {
         let with = census.indices().filter_map(|at| Some((at, census.namespace(at).container.as_ref()?)));
         let mut known: HashMap<&str, Arc<Named>> = HashMap::new();
         let mut by_namespace = HashMap::new();

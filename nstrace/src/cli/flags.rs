@@ -38,7 +38,7 @@ pub(super) struct Printing {
 
     /// Print the classic command that shows the same beside each part
     #[arg(long, conflicts_with = "json")]
-    explain: bool,
+    pub explain: bool,
 
     /// When to use colours
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]

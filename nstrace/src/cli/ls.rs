@@ -14,7 +14,7 @@ use crate::{
         collect::{Depth, census},
         target::Target,
     },
-    engine::Named,
+    engine::{Engines, Named},
     filter::Filter,
     inspect::{
         Places,
@@ -173,9 +173,9 @@ pub(super) struct Beside<'c> {
 }
 
 impl Beside<'_> {
-    /// What a recording knows.
-    pub fn recorded(census: &Census) -> Self {
-        Self { names: Names::recorded(), containers: Containers::recorded(census), reach: None }
+    /// What a recording knows. `engines`: what was recorded of containers.
+    pub fn recorded(census: &Census, engines: &Engines) -> Self {
+        Self { names: Names::recorded(), containers: Containers::named(census, engines), reach: None }
     }
 }
 

@@ -25,11 +25,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    pub what: What,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+pub(super) enum What {
     /// Processes with their PID at each level; translate one with PID or PID@TARGET
     Pid(PidArgs),
     /// Network namespaces: links, addresses, routes, listening sockets, and what ties them together
@@ -43,35 +43,35 @@ enum What {
 }
 
 #[derive(Debug, clap::Args)]
-struct PidArgs {
+pub(super) struct PidArgs {
     /// PID: its number at every level. PID@TARGET: the process that has this number in the pid namespace of TARGET.
     /// @TARGET: only the processes of that pid namespace and below it
     #[arg(value_name = "PID|PID@TARGET|@TARGET")]
-    which: Option<Which>,
+    pub which: Option<Which>,
 
     /// List kernel threads too
     #[arg(short, long)]
     all: bool,
 
     #[command(flatten)]
-    common: Printing,
+    pub common: Printing,
 }
 
 #[derive(Debug, clap::Args)]
-struct NetArgs {
+pub(super) struct NetArgs {
     /// Print a graph for dot(1)
     #[arg(long, conflicts_with_all = ["json", "explain"])]
-    dot: bool,
+    pub dot: bool,
 
     #[command(flatten)]
-    common: Printing,
+    pub common: Printing,
 }
 
 /// What of the pid map is wanted.
 #[derive(Clone, Debug)]
-struct Which {
-    pid: Option<u32>,
-    at: Option<Target>,
+pub(super) struct Which {
+    pub pid: Option<u32>,
+    pub at: Option<Target>,
 }
 
 impl std::str::FromStr for Which {

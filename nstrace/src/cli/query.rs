@@ -25,7 +25,7 @@ const WRITE: usize = 64 << 10;
 
 /// Ask a recording in SQL
 ///
-/// The tables events, namespaces, tasks, holders, memberships and findings are made from the recording when they are asked
+/// The tables events, namespaces, tasks, holders, memberships, containers and findings are made from the recording when they are asked
 /// for; 'nstrace query --tables' lists their columns. rec.entry and rec.head are the file itself. Only reading is possible.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = after_long_help())]

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use nstrace_common::record;
 use zerocopy::IntoBytes as _;
@@ -10,6 +11,7 @@ use super::{
     chosen::Chosen,
     exit::{Failure, Outcome},
     flags::{self, Attach, Color},
+    naming::Naming,
     output::{Sink, Stdout},
     recorder::recorder,
     say, shown,
@@ -19,9 +21,14 @@ use super::{
 use crate::{
     container,
     discover::clock,
-    kernel,
+    kernel::{self, report::AttachMode},
     model::World,
-    recording::{Keep, Options, Writer, chain, document::Session, entry::Span, seal::SecretKey},
+    recording::{
+        Keep, Options, Writer, chain,
+        document::{Configuration, Session},
+        entry::Span,
+        seal::SecretKey,
+    },
     source::Live,
     view::{View, columns::Column, text::TextView},
 };
@@ -103,8 +110,9 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let anchor = clock::Anchor::read();
     let options = Options { keep: Keep::new(args.keep, args.max_size), sign, keyframe: None };
     let at = Span::moment(anchor.boot_ns, anchor.utc_ns);
-    let writer = Writer::create(&args.output, &session(&live)?, at, options).map_err(anyhow::Error::from)?;
-    let (mut source, mut world) = recorder(live, World::new(container::from_cgroup_path), writer);
+    let writer = Writer::create(&args.output, &session(args, &live)?, at, options).map_err(anyhow::Error::from)?;
+    let naming = Naming::of_this_machine().context("cannot make a thread to ask container engines in")?;
+    let (mut source, mut world) = recorder(live, World::new(container::from_cgroup_path), writer, naming);
 
     let view = if args.print {
         let zone = TimeZone::system();
@@ -133,7 +141,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     Ok(args.chosen.outcome(&summary))
 }
 
-fn session(live: &Live) -> anyhow::Result<Session> {
+fn session(args: &Args, live: &Live) -> anyhow::Result<Session> {
     let system = rustix::system::uname();
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Ok(Session {
@@ -146,6 +154,13 @@ fn session(live: &Live) -> anyhow::Result<Session> {
         layout: chain::hex(live.layout().as_bytes()),
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         report: serde_json::to_value(live.report())?,
+        configuration: Configuration {
+            attach: args.attach.mode().map_or("auto", AttachMode::name).to_owned(),
+            ring_bytes: args.ring_size,
+            keep_seconds: args.keep.map(|keep| keep.as_secs()),
+            max_bytes: args.max_size,
+            sealed: args.sign.is_some(),
+        },
         exceptions: Vec::new(),
     })
 }

@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use super::stream::Model;
+use super::{naming::Naming, stream::Model};
 use crate::{
     event::{Event, Stamped},
     model::{Change, World},
     ns::NsName,
-    recording::{WriteError, Writer, document::Keyframe},
+    recording::{WriteError, Writer, document::Keyframe, entry::Kind},
     source::{
         Live, Source,
         fact::{Fact, Written},
@@ -31,6 +31,7 @@ struct Desk {
     next: usize,
     /// The time of the latest record, as [`crate::source::fact::Facts::latest`].
     latest: u64,
+    naming: Naming,
     failed: Option<WriteError>,
 }
 
@@ -64,6 +65,17 @@ impl Desk {
         if self.failed.is_none() {
             self.failed = self.writer.fact(fact, event).err();
         }
+        self.naming.meet(&event.event);
+    }
+
+    fn keyframe(&mut self, world: &World) -> Result<(), WriteError> {
+        let Some(world) = world.checkpoint() else { return Ok(()) };
+        if self.writer.keyframe(&Keyframe { latest: self.latest, world })?
+            && let Some(all) = self.naming.all()
+        {
+            self.writer.document(Kind::Container, &all)?;
+        }
+        Ok(())
     }
 }
 
@@ -81,9 +93,9 @@ pub(super) struct Recorded {
 }
 
 /// Both, on one writer.
-pub(super) fn recorder(mut live: Live, world: World, writer: Writer) -> (Recorder, Recorded) {
+pub(super) fn recorder(mut live: Live, world: World, writer: Writer, naming: Naming) -> (Recorder, Recorded) {
     live.keep_origins();
-    let desk = Desk { writer, waiting: Vec::new(), bytes: Vec::new(), next: 0, latest: 0, failed: None };
+    let desk = Desk { writer, waiting: Vec::new(), bytes: Vec::new(), next: 0, latest: 0, naming, failed: None };
     let desk = Rc::new(RefCell::new(desk));
     (Recorder { live, desk: Rc::clone(&desk) }, Recorded { world, desk })
 }
@@ -97,7 +109,12 @@ impl Recorder {
         let mut desk = self.desk.borrow_mut();
         match desk.failed.take() {
             Some(error) => Err(error),
-            None => desk.writer.end().map(|()| desk.writer.facts()),
+            None => {
+                if let Some(news) = desk.naming.last_news() {
+                    desk.writer.document(Kind::Container, &news)?;
+                }
+                desk.writer.end().map(|()| desk.writer.facts())
+            }
         }
     }
 }
@@ -109,6 +126,9 @@ impl Source for Recorder {
             return Err(error.into());
         }
         desk.writer.tick()?;
+        if let Some(news) = desk.naming.news() {
+            desk.writer.document(Kind::Container, &news)?;
+        }
         let events = self.live.next(wait)?;
         if let Some(events) = &events {
             desk.take_in(&self.live, events)?;
@@ -126,12 +146,8 @@ impl Model for Recorded {
         let mut desk = self.desk.borrow_mut();
         desk.record(event);
         self.world.apply(event, changes);
-        if desk.failed.is_none()
-            && desk.writer.wants_keyframe()
-            && let Some(world) = self.world.checkpoint()
-        {
-            let latest = desk.latest;
-            desk.failed = desk.writer.keyframe(&Keyframe { latest, world }).err();
+        if desk.failed.is_none() && desk.writer.wants_keyframe() {
+            desk.failed = desk.keyframe(&self.world).err();
         }
     }
 

@@ -10,8 +10,11 @@ use super::{
     exit::{Failure, Outcome},
     interrupted,
     ls::{self, Beside},
+    map,
     moment::{self, Moment, Part},
     output::Stdout,
+    recorded::{self, At},
+    show,
     shutdown::Shutdown,
     stream::{Limits, run_stream},
     why,
@@ -19,6 +22,8 @@ use super::{
 use crate::{
     census::from_world,
     container,
+    engine::Engines,
+    inspect::recorded::Scene,
     recording::Recording,
     source::{Paced, Replay, Source, world_at},
 };
@@ -42,7 +47,7 @@ pub(super) struct Args {
     #[command(flatten)]
     part: Part,
 
-    /// The state at this time instead of what happened: with ls (the default) or why
+    /// The state at this time instead of what happened: with ls (the default), why, show or map
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["since", "until", "speed", "count"])]
     at: Option<Moment>,
 
@@ -58,11 +63,13 @@ pub(super) struct Args {
     count: Option<u64>,
 }
 
-/// What can be asked about a moment. A recording knows no more than this: links, mount tables and id maps are not facts.
+/// What can be asked about a moment. Links, mount tables, id maps and what else is inside of namespaces are no facts.
 #[derive(Debug, clap::Subcommand)]
 enum Question {
     Ls(ls::Args),
     Why(why::Args),
+    Show(show::Args),
+    Map(map::Args),
 }
 
 fn after_long_help() -> String {
@@ -84,13 +91,16 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         return answer(args, at, out);
     }
     if args.question.is_some() {
-        return Err(Failure::Usage("ls and why of a recording want a moment: add --at TIME before them".to_owned()));
+        return Err(Failure::Usage(
+            "ls, why, show and map of a recording want a moment: add --at TIME before them".to_owned(),
+        ));
     }
     let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
     let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
+    selection.know(&recording.containers(None).map_err(anyhow::Error::from)?);
     let (replay, mut world) =
         Replay::start(recording, selection.since, container::from_cgroup_path).map_err(anyhow::Error::from)?;
     let replay = replay.until(selection.until);
@@ -114,11 +124,19 @@ fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure
         return Ok(Outcome::Nothing("the recording begins later".to_owned()));
     }
     let boot_id = recording.session().boot_id.clone();
+    let engines = Engines::of(recording.containers(Some(at)).map_err(anyhow::Error::from)?);
+    let moment = At { utc_ns: at, boot_ns: recording.boot_at(at).map_err(anyhow::Error::from)? };
     let world = world_at(recording, Some(at), container::from_cgroup_path)?;
-    let census = from_world::census(&world, &boot_id);
+    let census = || from_world::census(&world, &boot_id);
+    let list = |args: &ls::Args, out: &mut Stdout| {
+        let census = census();
+        ls::list(args, &census, Beside::recorded(&census, &engines), out)
+    };
     match &args.question {
-        None => ls::list(&ls::Args::default(), &census, Beside::recorded(&census), out),
-        Some(Question::Ls(args)) => ls::list(args, &census, Beside::recorded(&census), out),
-        Some(Question::Why(args)) => why::explain(args, &census, Names::recorded(), None, out),
+        None => list(&ls::Args::default(), out),
+        Some(Question::Ls(args)) => list(args, out),
+        Some(Question::Why(args)) => why::explain(args, &census(), Names::recorded(), None, out),
+        Some(Question::Show(args)) => recorded::show(args, &Scene::new(&world, &engines), moment, out),
+        Some(Question::Map(args)) => recorded::map(args, &Scene::new(&world, &engines), moment, out),
     }
 }

@@ -1,6 +1,7 @@
 //! Which changes are printed: `-t`, `--container`, `--containers`, `-Q`.
 
 use crate::{
+    engine::Named,
     filter::Filter,
     model::{Change, What},
     ns::NsType,
@@ -11,7 +12,8 @@ use crate::{
 pub struct Selection {
     /// Namespace types; empty = all.
     pub types: Vec<NsType>,
-    /// Container ids, their prefixes, or names as their cgroup has them; empty = all, and outside of containers.
+    /// Container ids, their prefixes, or names as their cgroup or their engine has them; empty = all, and outside of
+    /// containers.
     pub containers: Vec<String>,
     /// Only what belongs to some container.
     pub only_containers: bool,
@@ -22,6 +24,13 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Names among the containers asked for mean the ids that `known` has for them, too.
+    pub fn know(&mut self, known: &[Named]) {
+        let is_wanted = |named: &&Named| named.name.as_ref().is_some_and(|name| self.containers.contains(name));
+        let ids: Vec<String> = known.iter().filter(is_wanted).map(|named| named.id.clone()).collect();
+        self.containers.extend(ids);
+    }
+
     pub fn admits(&self, change: &Change) -> bool {
         // Accounting is about no type and no container: hiding it would pass an incomplete stream off as complete.
         let is_accounting = matches!(change.what, What::Lost { .. } | What::Resynced);

@@ -29,10 +29,10 @@ use crate::{
 pub(super) struct Args {
     /// A PID, PID:INODE, container name or id prefix, net:[4026531840], inode number, :NSID, or a path like /run/netns/x
     #[arg(value_name = "TARGET")]
-    target: Target,
+    pub target: Target,
 
     #[command(flatten)]
-    printing: Printing,
+    pub printing: Printing,
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
 }
 
 /// Target as people wrote it, for the document.
-fn shown(target: &Target) -> String {
+pub(super) fn shown(target: &Target) -> String {
     match target {
         Target::Pid(pid) => pid.to_string(),
         Target::PidInode(pid, inode) => format!("{pid}:{inode}"),

@@ -84,10 +84,12 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
+    let known = recording.containers(None).map_err(anyhow::Error::from)?;
+    selection.know(&known);
     // From the start: what was made before `--since` is followed too.
     let (source, world) = Replay::start(recording, None, container::from_cgroup_path).map_err(anyhow::Error::from)?;
     let mut source = source.until(selection.until);
-    let mut followed = Followed { world, follow: Follow::new(args.subject.clone()) };
+    let mut followed = Followed { world, follow: Follow::new(args.subject.clone(), &known) };
     let heading = !args.look.noheadings;
     let limits = Limits::default();
     let result = run_stream(&mut source, &mut followed, &selection, &view, heading, limits, &shutdown, out);

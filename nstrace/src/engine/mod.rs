@@ -1,6 +1,7 @@
 //! What container engines know of their containers: names, images, pods. An engine that is absent is no error, and a slow
 //! one is waited for only so long.
 
+pub mod asking;
 mod http;
 pub mod ports;
 mod sockets;
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use ports::Port;
 
@@ -29,12 +30,15 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A container with all that is known of it. Names are hostile.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Named {
     pub runtime: String,
     pub id: String,
     pub name: Option<String>,
     pub image: Option<String>,
+    /// `sha256:` and the digest of the image's configuration: what ran, whatever the tag means by now.
+    pub image_id: Option<String>,
     /// Name of the pod, or its uid where only that is known.
     pub pod: Option<String>,
     pub pod_namespace: Option<String>,
@@ -137,6 +141,7 @@ impl Engines {
             whole.id.clone_from(&known.id);
             whole.name = whole.name.or_else(|| known.name.clone());
             whole.image = whole.image.or_else(|| known.image.clone());
+            whole.image_id = whole.image_id.or_else(|| known.image_id.clone());
             // A name says more than the uid of the cgroup.
             whole.pod = known.pod.clone().or(whole.pod);
             whole.pod_namespace = whole.pod_namespace.or_else(|| known.pod_namespace.clone());

@@ -125,6 +125,8 @@ struct Docker {
     id: String,
     names: Vec<String>,
     image: String,
+    #[serde(rename = "ImageID")]
+    image_id: String,
     state: String,
     labels: Option<std::collections::BTreeMap<String, String>>,
     host_config: HostConfig,
@@ -147,6 +149,7 @@ impl From<Docker> for Named {
             runtime: "docker".to_owned(),
             name,
             image: some(docker.image),
+            image_id: some(docker.image_id),
             // cri-dockerd.
             pod: label("io.kubernetes.pod.name"),
             pod_namespace: label("io.kubernetes.pod.namespace"),
@@ -166,6 +169,8 @@ struct Podman {
     id: String,
     names: Option<Vec<String>>,
     image: String,
+    #[serde(rename = "ImageID")]
+    image_id: String,
     pod_name: String,
     pid: u32,
     state: String,
@@ -178,6 +183,8 @@ impl From<Podman> for Named {
             runtime: "podman".to_owned(),
             name: podman.names.and_then(|names| names.into_iter().next()),
             image: some(podman.image),
+            // Without the name of the hash function.
+            image_id: some(podman.image_id).map(|id| if id.contains(':') { id } else { format!("sha256:{id}") }),
             pod: some(podman.pod_name),
             pod_namespace: None,
             pid: (podman.pid != 0).then_some(podman.pid),
@@ -199,17 +206,19 @@ mod tests {
 
     #[test]
     fn answers_of_docker_and_podman() {
-        let docker = br#"[{"Id":"ab12","Names":["/web/db","/web"],"Image":"nginx:1.27","State":"running",
+        let docker = br#"[{"Id":"ab12","Names":["/web/db","/web"],"Image":"nginx:1.27","ImageID":"sha256:aa","State":"running",
             "Labels":{"io.kubernetes.pod.name":"p"},"HostConfig":{"NetworkMode":"bridge"},"Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}]},{"Id":"x"}]"#;
         let list: Vec<Docker> = serde_json::from_slice(docker).expect("docker's form");
         let named = Named::from(list.into_iter().next().expect("one"));
         assert_eq!((named.name.as_deref(), named.image.as_deref()), (Some("web"), Some("nginx:1.27")));
+        assert_eq!(named.image_id.as_deref(), Some("sha256:aa"));
         assert_eq!((named.pod.as_deref(), named.network.as_deref()), (Some("p"), Some("bridge")));
         assert_eq!(named.ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["tcp 0.0.0.0:8080 -> 80"]);
         let podman =
-            br#"[{"Id":"cd34","Names":["db"],"Image":"postgres","PodName":"back","Pid":77,"State":"running"}]"#;
+            br#"[{"Id":"cd34","Names":["db"],"Image":"postgres","ImageID":"bb","PodName":"back","Pid":77,"State":"running"}]"#;
         let list: Vec<Podman> = serde_json::from_slice(podman).expect("podman's form");
         let named = Named::from(list.into_iter().next().expect("one"));
         assert_eq!((named.name.as_deref(), named.pod.as_deref(), named.pid), (Some("db"), Some("back"), Some(77)));
+        assert_eq!(named.image_id.as_deref(), Some("sha256:bb"));
     }
 }

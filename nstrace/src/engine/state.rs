@@ -109,6 +109,8 @@ fn docker(dir: &Path, known: &mut Vec<Named>) {
         #[serde(rename = "ID")]
         id: String,
         name: String,
+        /// Its id.
+        image: Option<String>,
         config: Config,
         state: Option<State>,
     }
@@ -131,6 +133,7 @@ fn docker(dir: &Path, known: &mut Vec<Named>) {
             id: file.id,
             name: Some(file.name.trim_start_matches('/').to_owned()),
             image: file.config.image,
+            image_id: file.image,
             state: running.as_ref().map(|_| "running".to_owned()),
             pid: running.map(|state| state.pid),
             ..Named::default()
@@ -148,6 +151,9 @@ fn containers_storage(lib: &Path, run: &Path, known: &mut Vec<Named>) {
         /// JSON in a string.
         #[serde(default)]
         metadata: String,
+        /// Its id, without the name of the hash function.
+        #[serde(default)]
+        image: String,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -173,6 +179,7 @@ fn containers_storage(lib: &Path, run: &Path, known: &mut Vec<Named>) {
                 .or_else(|| file.names.first().cloned())
                 .or_else(|| some(metadata.name)),
             image: spec.annotation("io.kubernetes.cri-o.ImageName").or_else(|| some(metadata.image)),
+            image_id: some(file.image).map(|id| format!("sha256:{id}")),
             pod: spec.annotation("io.kubernetes.pod.name").or_else(|| some(metadata.pod)),
             pod_namespace: spec.annotation("io.kubernetes.pod.namespace").or_else(|| some(metadata.namespace)),
             pid,

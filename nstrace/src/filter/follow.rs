@@ -3,6 +3,7 @@
 use std::{collections::HashSet, str::FromStr};
 
 use crate::{
+    engine::Named,
     model::{Change, NsKey, What},
     ns::{NsName, NsType},
 };
@@ -53,14 +54,24 @@ impl FromStr for Subject {
 #[derive(Clone, Debug)]
 pub struct Follow {
     subject: Subject,
+    /// Of a container: ids that its name stands for.
+    ids: Vec<String>,
     /// Namespaces that it made or that hang on it, while they live.
     made: HashSet<NsKey>,
     found: bool,
 }
 
 impl Follow {
-    pub fn new(subject: Subject) -> Self {
-        Self { subject, made: HashSet::new(), found: false }
+    /// `known`: what engines told of containers.
+    pub fn new(subject: Subject, known: &[Named]) -> Self {
+        let ids = match &subject {
+            Subject::Container(name) => {
+                let named = known.iter().filter(|known| known.name.as_ref() == Some(name));
+                named.map(|named| named.id.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self { subject, ids, made: HashSet::new(), found: false }
     }
 
     /// Something of its life was met.
@@ -103,9 +114,10 @@ impl Follow {
             }
             Subject::NsId(id) => names(&|name| name.id == Some(*id)),
             Subject::Pid(pid) => change.task.is_some_and(|task| task.tgid == *pid || task.key.tid == *pid),
-            Subject::Container(id) => {
-                change.container.as_deref().is_some_and(|container| container.id.starts_with(id.as_str()))
-            }
+            Subject::Container(id) => change
+                .container
+                .as_deref()
+                .is_some_and(|container| container.id.starts_with(id.as_str()) || self.ids.contains(&container.id)),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod nsfs;
 pub mod nsproxy;
 pub mod privileges;
 pub mod processes;
+pub mod recorded;
 pub mod seen;
 pub mod side;
 pub mod status;

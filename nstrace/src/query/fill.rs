@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Statement, params_from_iter, types::Value};
+use rusqlite::{Connection, Statement, params, params_from_iter, types::Value};
 
 use super::{QueryError, event_columns::EVENT_COLUMNS, guard::Read, lives::Lives, tables};
 use crate::{
     container,
+    engine::Named,
     model::{Change, What},
     recording::Recording,
     source::{Replay, Source as _},
+    view::time,
 };
 
 /// Replays the recording into the tables that are read. `stop` is asked once a batch.
@@ -25,6 +27,12 @@ pub(super) fn fill(
     let mut events =
         read.table(&tables::EVENTS).then(|| Events::new(database, read, sql)).transpose().map_err(failed)?;
     let mut lives = Lives::new(database, read).map_err(failed)?;
+    if read.table(&tables::CONTAINERS) {
+        containers(database, &recording)?;
+        if read.only(&tables::CONTAINERS) {
+            return database.execute_batch("COMMIT").map_err(failed);
+        }
+    }
     let start = recording.span()?.map_or(0, |(first, _)| first);
     let (mut source, mut world) = Replay::start(recording, None, container::from_cgroup_path)?;
     // What is left of a recording that drops what is old begins in the middle, and no line tells of what was there.
@@ -56,6 +64,19 @@ pub(super) fn fill(
     lives.end(&world).map_err(failed)?;
     drop((events, lives));
     database.execute_batch("COMMIT").map_err(failed)
+}
+
+fn containers(database: &Connection, recording: &Recording) -> Result<(), QueryError> {
+    let failed = |error: rusqlite::Error| QueryError::running(&error);
+    let sql = "INSERT INTO temp.containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let mut insert = database.prepare(sql).map_err(failed)?;
+    for (id, (utc_ns, named)) in recording.learned(None)? {
+        let Named { runtime, name, image, image_id, pod, pod_namespace, pid, .. } = named;
+        let learned = time::rfc3339(utc_ns);
+        let row = params![id, runtime, name, image, image_id, pod, pod_namespace, pid, learned];
+        insert.execute(row).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// `events`; columns that nobody reads stay NULL.

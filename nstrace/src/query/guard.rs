@@ -44,6 +44,11 @@ impl Read {
         self.scans.iter().any(|scanned| !scanned.is_empty())
     }
 
+    /// Nothing but this table is read.
+    pub fn only(&self, table: &tables::Table) -> bool {
+        self.scans.iter().all(|scanned| scanned.is_empty() || scanned == table.name)
+    }
+
     pub fn table(&self, table: &tables::Table) -> bool {
         self.scans.iter().any(|scanned| scanned == table.name)
     }

@@ -144,7 +144,25 @@ pub const FINDINGS: Table = Table {
     indexes: "",
 };
 
-pub const ALL: [Table; 6] = [EVENTS, NAMESPACES, TASKS, HOLDERS, MEMBERSHIPS, FINDINGS];
+pub const CONTAINERS: Table = Table {
+    name: "containers",
+    about: "what container engines told while recording: join with container of the other tables",
+    columns: &[
+        ("container", "TEXT PRIMARY KEY", "its id"),
+        ("runtime", "TEXT", "docker podman containerd ..."),
+        ("name", "TEXT", "its name"),
+        ("image", "TEXT", "by the name it was started with"),
+        ("image_id", "TEXT", "sha256: and the digest of the image's configuration"),
+        ("pod", "TEXT", "name of its pod, or the uid"),
+        ("pod_namespace", "TEXT", "the Kubernetes namespace of the pod"),
+        ("pid", "INTEGER", "its init on the host"),
+        ("learned", "TEXT", "when that was told last"),
+    ],
+    keys: "",
+    indexes: "",
+};
+
+pub const ALL: [Table; 7] = [EVENTS, NAMESPACES, TASKS, HOLDERS, MEMBERSHIPS, CONTAINERS, FINDINGS];
 
 impl Table {
     fn columns(&self) -> Vec<(&'static str, &'static str, &'static str)> {

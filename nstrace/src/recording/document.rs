@@ -23,9 +23,28 @@ pub struct Session {
     pub command: Vec<String>,
     /// What could be observed and what not: the document of `nstrace doctor -J`.
     pub report: serde_json::Value,
+    /// The flags in force.
+    #[serde(default)]
+    pub configuration: Configuration,
     /// Exceptions in force: expressions whose findings were not to be told.
     #[serde(default)]
     pub exceptions: Vec<String>,
+}
+
+/// What `nstrace record` was told, defaults included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Configuration {
+    /// `--attach`: `auto`, `kprobe`, `fentry` or `tracepoint`.
+    pub attach: String,
+    /// `--ring-size`.
+    pub ring_bytes: u32,
+    /// `--keep` in seconds; None: for ever.
+    pub keep_seconds: Option<u64>,
+    /// `--max-size`; None: no limit.
+    pub max_bytes: Option<u64>,
+    /// `--sign` was given.
+    pub sealed: bool,
 }
 
 /// The last entry of a recording that was ended and not cut off.

@@ -6,6 +6,8 @@ use std::fmt;
 pub const MAX_RAW: u64 = 256 << 20;
 /// The same of a block of facts: what a writer closes a block at, and one large fact.
 const MAX_RAW_FACTS: u64 = 2 << 20;
+/// The same of what was learned of containers, which comes in small pieces.
+const MAX_RAW_CONTAINER: u64 = 16 << 20;
 
 /// Bytes that the data of one row may have in the file.
 pub const MAX_DATA: i32 = 64 << 20;
@@ -19,7 +21,7 @@ pub enum Kind {
     Facts,
     /// What the model knew after all facts before it ([`crate::model::Checkpoint`]): no evidence, a place to start at.
     Keyframe,
-    /// What was learned of a container, as JSON.
+    /// What was learned of containers ([`super::containers::Containers`]).
     Container,
     /// Entries were dropped to keep the file small ([`super::document::Cut`]).
     Cut,
@@ -110,7 +112,11 @@ impl Entry {
     /// # Errors
     /// Of a damaged entry; never allocates more than [`MAX_RAW`].
     pub fn raw(&self) -> Result<Vec<u8>, DataError> {
-        let most = if self.kind == Kind::Facts { MAX_RAW_FACTS } else { MAX_RAW };
+        let most = match self.kind {
+            Kind::Facts => MAX_RAW_FACTS,
+            Kind::Container => MAX_RAW_CONTAINER,
+            _ => MAX_RAW,
+        };
         let should = u64::try_from(self.raw_bytes).ok().filter(|&n| n <= most);
         let Some(should) = should.and_then(|n| usize::try_from(n).ok()) else {
             return Err(DataError::Size(self.raw_bytes));

@@ -58,10 +58,11 @@ impl Keep {
 
 impl Writer {
     /// Drops what is too old or too much, up to a keyframe, in one transaction with the cut that explains it.
-    pub(super) fn drop_old(&mut self) -> Result<(), WriteError> {
+    /// True: there was something to drop.
+    pub(super) fn drop_old(&mut self) -> Result<bool, WriteError> {
         let cut = self.too_old().map_err(|error| failure(&self.path, error))?;
-        let Some((cut, why)) = cut else { return Ok(()) };
-        self.cut(cut, why).map_err(|error| failure(&self.path, error))
+        let Some((cut, why)) = cut else { return Ok(false) };
+        self.cut(cut, why).map(|()| true).map_err(|error| failure(&self.path, error))
     }
 
     /// The keyframe that may become the oldest entry, and the limit that wants it.

@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod chain;
+pub mod containers;
 pub mod document;
 pub mod entry;
 mod keep;

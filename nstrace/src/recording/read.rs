@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, limits::Limit
 
 use super::{
     chain::Hash,
-    document::{Cut, Session},
+    document::{Configuration, Cut, Session},
     entry::{DataError, Entry, Kind, MAX_DATA, Span},
     schema,
 };
@@ -61,6 +61,7 @@ impl Recording {
                 layout: String::new(),
                 command: Vec::new(),
                 report: serde_json::Value::Null,
+                configuration: Configuration::default(),
                 exceptions: Vec::new(),
             },
         };
@@ -125,6 +126,18 @@ impl Recording {
     pub fn head(&self) -> Option<(i64, Hash)> {
         let sql = "SELECT id, hash FROM head WHERE one = 1";
         self.database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    }
+
+    /// The ids of all entries of a kind, ascending.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn ids(&self, kind: Kind) -> Result<Vec<i64>, ReadError> {
+        let read = || -> rusqlite::Result<Vec<i64>> {
+            let mut statement = self.database.prepare_cached("SELECT id FROM entry WHERE kind = ?1 ORDER BY id")?;
+            statement.query_map([kind.name()], |row| row.get(0))?.collect()
+        };
+        read().map_err(|error| self.failure(error))
     }
 
     /// The newest cut, if entries were dropped.
@@ -206,6 +219,20 @@ impl Recording {
             Some(before) => before,
         };
         Ok(utc.saturating_add(boot_ns.saturating_sub(boot)))
+    }
+
+    /// The CLOCK_BOOTTIME of a UTC time (nanoseconds), as [`Recording::utc_at`].
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn boot_at(&self, utc_ns: i64) -> Result<u64, ReadError> {
+        let read = || {
+            let sql = "SELECT boot_first, utc_first FROM entry WHERE kind = 'facts' AND utc_first <= ?1
+                       ORDER BY id DESC LIMIT 1";
+            self.database.query_row(sql, [utc_ns], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()
+        };
+        let (boot, utc) = read().map_err(|error| self.failure(error))?.unwrap_or((0, utc_ns));
+        Ok(u64::try_from(boot.saturating_add(utc_ns.saturating_sub(utc))).unwrap_or(0))
     }
 
     /// An error about one entry.

@@ -224,11 +224,12 @@ impl Writer {
         self.since_keyframe >= self.keyframe || (self.since_keyframe > 0 && self.keep.wants_keyframe(self.now_boot()))
     }
 
-    /// Keeps the state after the facts so far, and drops what is too old or too much before it.
+    /// Keeps the state after the facts so far, and drops what is too old or too much before it. True: something was
+    /// dropped, and with it what was learned of containers.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn keyframe(&mut self, state: &impl Serialize) -> Result<(), WriteError> {
+    pub fn keyframe(&mut self, state: &impl Serialize) -> Result<bool, WriteError> {
         self.commit()?;
         self.since_keyframe = 0;
         self.document(Kind::Keyframe, state)?;

@@ -23,6 +23,7 @@ pub mod map_net;
 pub mod ocsf;
 pub mod origin;
 mod own_fields;
+pub mod recorded;
 pub mod rows;
 pub mod schema;
 pub mod sections;

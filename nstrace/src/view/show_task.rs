@@ -113,7 +113,7 @@ fn came_from(came: &CameFrom) -> String {
     format!("{}{flags}{by}, {}", came.cause.via.name(), time::rfc3339(came.utc_ns))
 }
 
-fn processes(count: usize) -> String {
+pub(super) fn processes(count: usize) -> String {
     match count {
         0 => "nobody".to_owned(),
         1 => "1 process".to_owned(),

@@ -70,6 +70,7 @@ pub fn session() -> Session {
         layout: String::new(),
         command: vec!["nstrace".to_owned(), "record".to_owned()],
         report: serde_json::Value::Null,
+        configuration: nstrace::recording::document::Configuration::default(),
         exceptions: Vec::new(),
     }
 }

@@ -8,14 +8,20 @@ use std::{
 };
 
 use nstrace::{
+    engine::Named,
     event::Stamped,
-    recording::{Options, Writer, document::Session, entry::Span},
+    recording::{
+        Options, Writer,
+        containers::Containers,
+        document::Session,
+        entry::{Kind, Span},
+    },
     source::fact::Fact,
 };
 use serde_json::Value;
 
-/// Writes events as a recording.
-pub fn record(path: &Path, events: &[Stamped]) {
+/// Writes events as a recording, and what engines told of containers.
+pub fn record(path: &Path, events: &[Stamped], containers: Vec<Named>) {
     let session = Session {
         tool: "nstrace test".to_owned(),
         abi: nstrace_common::record::ABI,
@@ -26,11 +32,15 @@ pub fn record(path: &Path, events: &[Stamped]) {
         layout: String::new(),
         command: vec!["nstrace".to_owned()],
         report: Value::Null,
+        configuration: nstrace::recording::document::Configuration::default(),
         exceptions: Vec::new(),
     };
     let mut writer = Writer::create(path, &session, Span::moment(0, 0), Options::default()).unwrap();
     for event in events {
         writer.fact(Fact::Told(&serde_json::to_vec(event).unwrap()), event).unwrap();
+    }
+    if !containers.is_empty() {
+        writer.document(Kind::Container, &Containers { containers }).unwrap();
     }
     writer.end().unwrap();
 }
@@ -45,7 +55,14 @@ impl Recorded {
     pub fn new(events: &[Stamped]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("toy.nst");
-        record(&file, events);
+        record(&file, events, Vec::new());
+        Self { folder, file }
+    }
+
+    pub fn with_containers(events: &[Stamped], containers: Vec<Named>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("toy.nst");
+        record(&file, events, containers);
         Self { folder, file }
     }
 
