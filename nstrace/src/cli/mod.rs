@@ -24,6 +24,7 @@ mod show;
 pub mod shutdown;
 pub mod stream;
 mod timeline;
+mod unseen;
 mod verify;
 mod watch;
 mod why;

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use super::{naming::Naming, stream::Model};
+use super::{naming::Naming, stream::Model, unseen::Unseen};
 use crate::{
     event::{Event, Stamped},
     model::{Change, World},
@@ -82,6 +82,7 @@ impl Desk {
 /// The source.
 pub(super) struct Recorder {
     live: Live,
+    unseen: Unseen,
     desk: Rc<RefCell<Desk>>,
 }
 
@@ -97,7 +98,7 @@ pub(super) fn recorder(mut live: Live, world: World, writer: Writer, naming: Nam
     live.keep_origins();
     let desk = Desk { writer, waiting: Vec::new(), bytes: Vec::new(), next: 0, latest: 0, naming, failed: None };
     let desk = Rc::new(RefCell::new(desk));
-    (Recorder { live, desk: Rc::clone(&desk) }, Recorded { world, desk })
+    (Recorder { live, unseen: Unseen::default(), desk: Rc::clone(&desk) }, Recorded { world, desk })
 }
 
 impl Recorder {
@@ -130,6 +131,7 @@ impl Source for Recorder {
             desk.writer.document(Kind::Container, &news)?;
         }
         let events = self.live.next(wait)?;
+        self.unseen.tell(&self.live);
         if let Some(events) = &events {
             desk.take_in(&self.live, events)?;
         }

@@ -10,6 +10,7 @@ use super::{
     say,
     shutdown::Shutdown,
     stream::{Limits, Model, run_stream},
+    unseen::Unseen,
 };
 use crate::{
     container,
@@ -87,18 +88,13 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
 /// A live source that says once on stderr what its snapshot could not read.
 struct Telling {
     live: source::Live,
-    told: bool,
+    unseen: Unseen,
 }
 
 impl Source for Telling {
     fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Vec<Stamped>>> {
         let events = self.live.next(wait)?;
-        // The first one brings the snapshot.
-        if !std::mem::replace(&mut self.told, true)
-            && let Some(missed) = self.live.missed().line()
-        {
-            say(&super::one_line(&format!("not seen: {missed}")));
-        }
+        self.unseen.tell(&self.live);
         Ok(events)
     }
 
@@ -117,7 +113,7 @@ struct Live {
 fn open_live_source(attach: Option<AttachMode>, ring_size: u32) -> anyhow::Result<Live> {
     let source = source::Live::open(&kernel::Options { attach, ring_bytes: Some(ring_size) })?;
     let report = source.report().clone();
-    let source = Telling { live: source, told: false };
+    let source = Telling { live: source, unseen: Unseen::default() };
     Ok(Live { source: Box::new(source), world: Box::new(World::new(container::from_cgroup_path)), report })
 }
 
