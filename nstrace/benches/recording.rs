@@ -11,7 +11,11 @@ use std::{hint::black_box, path::Path, time::Duration};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use nstrace::{
     event::Stamped,
-    recording::{Options, Recording, block, entry::Kind, verify::verify},
+    recording::{
+        Options, Recording, block,
+        entry::Kind,
+        verify::{Depth, verify},
+    },
     source::{
         Replay, Source as _,
         fact::{Fact, Facts},
@@ -85,9 +89,13 @@ fn recorder(c: &mut Criterion) {
     });
     let raw: usize = facts.iter().map(|fact| fact.1.len() + 5).sum();
     group.throughput(Throughput::Bytes(raw as u64));
-    group.bench_function("verify (bytes of facts)", |b| b.iter(|| verify(&path, None).unwrap()));
+    group.bench_function("verify (bytes of facts)", |b| b.iter(|| verify(&path, None, Depth::All).unwrap()));
     group.throughput(Throughput::Bytes(length));
-    group.bench_function("verify (bytes of the file)", |b| b.iter(|| verify(&path, None).unwrap()));
+    for (name, depth) in
+        [("verify (bytes of the file)", Depth::All), ("verify --chain (bytes of the file)", Depth::Chain)]
+    {
+        group.bench_function(name, |b| b.iter(|| verify(&path, None, depth).unwrap()));
+    }
     group.finish();
 }
 

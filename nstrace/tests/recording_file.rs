@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 use nstrace::recording::{
     Keep, Options, Recording, WriteError, Writer,
     seal::{PublicKey, SecretKey},
-    verify::{Fault, verify},
+    verify::{Depth, Fault, verify},
 };
 use recording_support::{Owned, create, host, record, replay, session, watch};
 
@@ -24,10 +24,11 @@ fn a_replay_prints_what_the_watch_printed() {
     assert_eq!(end, Ok(()));
     assert_eq!(again, lines);
 
-    let whole = verify(&path, None).unwrap();
+    let whole = verify(&path, None, Depth::All).unwrap();
     assert_eq!(whole.facts, facts.len() as u64);
     assert_eq!(whole.end.map(|end| (end.facts, end.lost)), Some((facts.len() as u64, 2)));
-    assert_eq!((whole.lost, whole.missing.as_slice()), (2, &[][..]));
+    let inside = whole.inside.unwrap();
+    assert_eq!((inside.lost, inside.missing.as_slice()), (2, &[][..]));
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn a_replay_that_starts_in_the_middle_prints_the_same_lines() {
         assert_eq!(got, wanted, "from {since} on");
     }
     assert!(starts[3] < lines.len() / 3, "it did not begin at a keyframe: {starts:?} of {}", lines.len());
-    assert_eq!(verify(&path, None).unwrap().facts, host(6_000).len() as u64);
+    assert_eq!(verify(&path, None, Depth::All).unwrap().facts, host(6_000).len() as u64);
 }
 
 #[test]
@@ -62,7 +63,7 @@ fn it_can_be_read_while_it_is_made() {
     let (early, end) = replay(&path, None);
     assert_eq!(end, Ok(()));
     assert!(!early.is_empty());
-    assert_eq!(verify(&path, None).unwrap().end, None, "it has not ended");
+    assert_eq!(verify(&path, None, Depth::All).unwrap().end, None, "it has not ended");
     // A reader that is open holds nobody up.
     let reader = Recording::open(&path).unwrap();
     for fact in rest {
@@ -101,7 +102,7 @@ fn a_size_is_kept_to() {
     let size = 150_000;
     let options = Options { keep: Keep::new(None, Some(size)), ..Options::default() };
     let lines = record(&path, &facts, options);
-    let whole = verify(&path, None).unwrap();
+    let whole = verify(&path, None, Depth::All).unwrap();
     let cut = whole.cut.clone().expect("something was dropped");
     assert_eq!(cut.why, "size");
     assert!(whole.facts < facts.len() as u64 / 2, "{} of {}", whole.facts, facts.len());
@@ -117,7 +118,7 @@ fn a_size_is_kept_to() {
     let next: i64 = database.query_row("SELECT min(id) FROM entry WHERE id > 1", [], |row| row.get(0)).unwrap();
     database.execute("DELETE FROM entry WHERE id = ?", [next]).unwrap();
     drop(database);
-    assert!(matches!(verify(&path, None), Err(Fault::Entry { id: 2, .. })));
+    assert!(matches!(verify(&path, None, Depth::All), Err(Fault::Entry { id: 2, .. })));
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn an_age_is_kept_to() {
     let options = Options { keep: Keep::new(Some(age), None), keyframe: Some(1_000), ..Options::default() };
     let facts = host(40_000);
     let lines = record(&path, &facts, options);
-    let whole = verify(&path, None).unwrap();
+    let whole = verify(&path, None, Depth::All).unwrap();
     assert_eq!(whole.cut.as_ref().map(|cut| cut.why.as_str()), Some("age"));
     let (first, last) = whole.span.unwrap();
     let kept = Duration::from_nanos(u64::try_from(last - first).unwrap());
@@ -150,8 +151,8 @@ fn numbers_that_never_came_are_losses() {
         facts.remove(place);
     }
     record(&path, &facts, Options::default());
-    let whole = verify(&path, None).unwrap();
-    assert_eq!(whole.missing, [(0, 5)]);
+    let whole = verify(&path, None, Depth::All).unwrap();
+    assert_eq!(whole.inside.unwrap().missing, [(0, 5)]);
 }
 
 #[test]
@@ -196,11 +197,11 @@ fn a_seal_holds_for_its_key_only() {
     record(&path, &host(3_000), Options { sign, ..Options::default() });
     let key = |i: usize| PublicKey::read(&keys[i].1.to_base64()).unwrap();
 
-    assert_eq!(verify(&path, None).unwrap().seals.last().map(|seal| seal.by_key), Some(None));
-    let whole = verify(&path, Some(&key(0))).unwrap();
+    assert_eq!(verify(&path, None, Depth::All).unwrap().seals.last().map(|seal| seal.by_key), Some(None));
+    let whole = verify(&path, Some(&key(0)), Depth::All).unwrap();
     let sealed = whole.seals.last().unwrap();
     assert_eq!((sealed.by_key, sealed.covers), (Some(true), whole.head.0 - 1));
-    assert!(matches!(verify(&path, Some(&key(1))), Err(Fault::Entry { .. })));
+    assert!(matches!(verify(&path, Some(&key(1)), Depth::All), Err(Fault::Entry { .. })));
 
     // Another implementation of minisign thinks so too.
     let theirs = minisign_verify::PublicKey::from_base64(&keys[0].1.to_base64()).unwrap();
@@ -211,7 +212,7 @@ fn a_seal_holds_for_its_key_only() {
     // A recording made anew by somebody who has no key.
     let forged = folder.path().join("b.nst");
     record(&forged, &host(3_000), Options::default());
-    assert!(matches!(verify(&forged, Some(&key(0))), Err(Fault::Unsealed { .. })));
+    assert!(matches!(verify(&forged, Some(&key(0)), Depth::All), Err(Fault::Unsealed { .. })));
     assert!(PublicKey::read("/nowhere").is_err());
     assert!(SecretKey::read(&path).is_err());
 }
@@ -260,7 +261,7 @@ fn record_until_the_disk_is_full() {
                 Err(error @ WriteError::Full { .. }) => {
                     println!("full after {}: {error}", writer.facts());
                     drop(writer);
-                    let whole = verify(Path::new(&path), None).expect("what fitted is whole");
+                    let whole = verify(Path::new(&path), None, Depth::All).expect("what fitted is whole");
                     println!("{} of {} facts are left", whole.facts, n * facts.len() as u64);
                     assert!(whole.facts + 2_000 > n * facts.len() as u64 && whole.facts > 0 && whole.end.is_none());
                     assert_eq!(replay(Path::new(&path), None).1, Ok(()));
@@ -317,7 +318,7 @@ fn a_killed_writer_leaves_a_whole_recording() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        let whole = verify(&path, None).unwrap();
+        let whole = verify(&path, None, Depth::All).unwrap();
         assert!(whole.facts + 1_000 >= told, "{} of at least {told} facts are left", whole.facts);
         assert_eq!(whole.end, None);
         assert_eq!(replay(&path, None).1, Ok(()));

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use nstrace::recording::{
     Keep, Options,
-    verify::{Fault, Whole, verify},
+    verify::{Depth, Fault, Whole, verify},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use recording_support::{host, record, replay};
@@ -22,7 +22,7 @@ fn original(folder: &Path) -> (Vec<u8>, Whole) {
     let sign = Some(nstrace::recording::seal::SecretKey::read(&secret).unwrap());
     let keep = Keep::new(None, Some(80_000));
     record(&path, &host(3_000), Options { keep, sign, keyframe: Some(500) });
-    let whole = verify(&path, None).unwrap();
+    let whole = verify(&path, None, Depth::All).unwrap();
     assert!(whole.cut.is_some() && whole.seals.len() == 1 && whole.end.is_some() && whole.entries > 10, "{whole:?}");
     (fs::read(&path).unwrap(), whole)
 }
@@ -200,7 +200,7 @@ fn every_change_of_rows_is_found_where_it_is() {
             database.pragma_update(None, "synchronous", "OFF").unwrap();
             let changed = perform(&database, &change);
             drop(database);
-            let verdict = verify(&path, None);
+            let verdict = verify(&path, None, Depth::All);
             match changed {
                 None => prop_assert_eq!(verdict.unwrap(), whole.clone()),
                 Some(id) => {
@@ -255,7 +255,7 @@ fn every_damage_of_the_file_is_told_or_harmless() {
                 changed[at] = byte;
             }
             fs::write(&path, &changed).unwrap();
-            match verify(&path, None) {
+            match verify(&path, None, Depth::All) {
                 Ok(seen) => prop_assert_eq!(seen, whole.clone()),
                 Err(_) => {
                     told.set(told.get() + 1);
@@ -279,7 +279,7 @@ fn a_torn_copy_is_told_from_a_changed_one() {
     let mut most = 0;
     for part in 1..20 {
         fs::write(&path, &bytes[..bytes.len() * part / 20]).unwrap();
-        match verify(&path, None).expect_err("a part is not whole") {
+        match verify(&path, None, Depth::All).expect_err("a part is not whole") {
             Fault::Torn { length, expected, facts, .. } => {
                 assert_eq!((length, expected), ((bytes.len() * part / 20) as u64, bytes.len() as u64));
                 assert!(facts >= most, "{facts} after {most}");
@@ -345,7 +345,7 @@ fn hostile_entries_are_refused() {
             assert!(end.is_err(), "case {i}");
         }
         if kind != Kind::Keyframe {
-            assert!(matches!(verify(&path, None), Err(Fault::Entry { id: 3, .. })), "case {i}");
+            assert!(matches!(verify(&path, None, Depth::All), Err(Fault::Entry { id: 3, .. })), "case {i}");
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     model::World,
     recording::{
         Keep, Options, Writer, chain,
-        document::{Configuration, Session},
+        document::{Configuration, Session, TOOL},
         entry::Span,
         seal::SecretKey,
     },
@@ -145,7 +145,7 @@ fn session(args: &Args, live: &Live) -> anyhow::Result<Session> {
     let system = rustix::system::uname();
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Ok(Session {
-        tool: concat!("nstrace ", env!("CARGO_PKG_VERSION")).to_owned(),
+        tool: TOOL.to_owned(),
         abi: record::ABI,
         kernel: live.report().kernel.clone(),
         machine: live.report().machine.clone(),

@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Name and version of this program, as it names itself in what it records.
+pub const TOOL: &str = concat!("nstrace ", env!("CARGO_PKG_VERSION"));
+
 /// Entry 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {

@@ -4,7 +4,7 @@
 //! a blake3 chain ([`chain`]); most of them are blocks of facts ([`block`]), the others say under which circumstances
 //! these came to be ([`document`]). What a fact is, and how facts become events, is [`crate::source::fact`]; nothing that was
 //! concluded from facts is evidence. Keyframes are the one conclusion that is kept: they make a reader start in the middle.
-//! They are links of the chain like the rest; `verify` does not derive them anew.
+//! They are links of the chain like the rest, and `verify` derives them anew.
 
 pub mod block;
 pub mod chain;

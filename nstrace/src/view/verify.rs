@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::escape::escaped;
-use crate::recording::verify::{Fault, Whole};
+use crate::recording::verify::{Fault, Inside, Whole};
 
 fn time(utc_ns: i64) -> String {
     Timestamp::from_nanosecond(i128::from(utc_ns)).map_or_else(|_| "?".to_owned(), |time| time.to_string())
@@ -35,17 +35,20 @@ pub fn text(whole: &Whole, file: &str) -> String {
             None => "cut off or still being made: at most the last second is missing".to_owned(),
         },
     );
-    let missing: u64 = whole.missing.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
-    line(
-        "losses",
-        match (whole.lost, missing) {
-            (0, 0) => "none".to_owned(),
-            (lost, 0) => format!("{lost} records, as the recorder told"),
-            (lost, missing) => {
-                format!("{lost} records, as the recorder told; {missing} numbers never came: lost, not removed")
-            }
-        },
-    );
+    match &whole.inside {
+        Some(inside) => {
+            line("losses", losses(inside));
+            let keyframes = match (inside.derived, inside.underived) {
+                (0, 0) => "none".to_owned(),
+                (derived, 0) => format!("{derived}, each what the facts before it lead to"),
+                (derived, underived) => {
+                    format!("{derived} are what the facts before them lead to; {underived} cannot be derived any more")
+                }
+            };
+            line("keyframes", keyframes);
+        }
+        None => line("inside", "not looked at: only the chain was asked for".to_owned()),
+    }
     let covered = whole.seals.last().map(|seal| (seal.covers, seal.by_key));
     line(
         "seals",
@@ -62,9 +65,20 @@ pub fn text(whole: &Whole, file: &str) -> String {
     text
 }
 
+fn losses(inside: &Inside) -> String {
+    let missing: u64 = inside.missing.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
+    match (inside.lost, missing) {
+        (0, 0) => "none".to_owned(),
+        (lost, 0) => format!("{lost} records, as the recorder told"),
+        (lost, missing) => {
+            format!("{lost} records, as the recorder told; {missing} numbers never came: lost, not removed")
+        }
+    }
+}
+
 /// For programs.
 pub fn json(whole: &Whole) -> Vec<u8> {
-    let session = &whole.session;
+    let (session, inside) = (&whole.session, whole.inside.as_ref());
     let end = whole.end.map(|end| json!({ "facts": end.facts.to_string(), "lost": end.lost.to_string() }));
     document(&json!({
         "whole": true,
@@ -79,8 +93,11 @@ pub fn json(whole: &Whole) -> Vec<u8> {
         "until": whole.span.map(|(_, last)| time(last)),
         "cut": whole.cut.as_ref().map(|cut| json!({ "before": cut.before, "why": cut.why })),
         "end": end,
-        "lost": whole.lost.to_string(),
-        "gaps": whole.missing.iter().map(|(cpu, n)| json!({ "cpu": cpu, "count": n })).collect::<Vec<_>>(),
+        "lost": inside.map(|inside| inside.lost.to_string()),
+        "gaps": inside.map(|inside| {
+            inside.missing.iter().map(|(cpu, n)| json!({ "cpu": cpu, "count": n })).collect::<Vec<_>>()
+        }),
+        "keyframes": inside.map(|inside| json!({ "derived": inside.derived, "underived": inside.underived })),
         "seals": whole.seals.iter().map(|s| json!({ "covers": s.covers, "good": s.by_key })).collect::<Vec<_>>(),
         "head": { "entry": whole.head.0, "hash": whole.head.1 },
     }))

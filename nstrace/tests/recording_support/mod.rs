@@ -11,7 +11,7 @@ use model_support::stream::Stream;
 use nstrace::{
     event::{Event, Stamp, Stamped},
     model::World,
-    recording::{Options, Recording, Writer, document::Session, entry::Span},
+    recording::{Options, ReadError, Recording, Writer, chain, document::Session, entry::Span},
     source::{
         Replay, Source,
         fact::{Fact, Facts, Written},
@@ -61,7 +61,7 @@ pub fn host(records: usize) -> Vec<Owned> {
 
 pub fn session() -> Session {
     Session {
-        tool: "nstrace test".to_owned(),
+        tool: nstrace::recording::document::TOOL.to_owned(),
         abi: nstrace_common::record::ABI,
         kernel: "6.18".to_owned(),
         machine: "x86_64".to_owned(),
@@ -117,6 +117,44 @@ pub fn watch(writer: &mut Writer, facts: &[Owned]) -> Vec<Line> {
         }
     }
     all
+}
+
+/// Somebody who has write access makes the chain anew over what the rows say now.
+pub fn rechain(path: &Path) {
+    let mut all = Vec::new();
+    let mut last = (0, chain::START);
+    let cut = {
+        let recording = Recording::open(path).unwrap();
+        recording
+            .each(|entry, _| {
+                all.push(entry);
+                Ok::<(), ReadError>(())
+            })
+            .unwrap();
+        recording.last_cut().ok().flatten()
+    };
+    let database = rusqlite::Connection::open(path).unwrap();
+    let transaction = database.unchecked_transaction().unwrap();
+    for entry in all {
+        if let Some(cut) = cut.as_ref().filter(|cut| cut.before == entry.id) {
+            last.1 = chain::from_hex(&cut.hash).unwrap();
+        }
+        last = (entry.id, chain::hash(&last.1, &entry));
+        database
+            .execute("UPDATE entry SET hash = ? WHERE id = ?", rusqlite::params![last.1.as_slice(), last.0])
+            .unwrap();
+    }
+    database.execute("UPDATE head SET id = ?, hash = ?", rusqlite::params![last.0, last.1.as_slice()]).unwrap();
+    transaction.commit().unwrap();
+}
+
+/// Puts other content into a row.
+pub fn replace(path: &Path, id: i64, raw: &[u8]) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    let data = zstd::bulk::compress(raw, 1).unwrap();
+    let raw_bytes = i64::try_from(raw.len()).unwrap();
+    let row = rusqlite::params![data, raw_bytes, id];
+    assert_eq!(database.execute("UPDATE entry SET data = ?, raw_bytes = ? WHERE id = ?", row).unwrap(), 1);
 }
 
 /// What `nstrace replay -J` prints, and how it ended.
