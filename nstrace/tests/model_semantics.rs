@@ -625,7 +625,8 @@ fn unknown_tasks_are_told_from_their_records() {
     let b = w.toy.clone(a, 0);
     w.toy.records();
     w.toy.exit(b);
-    assert_eq!(w.lines(), ["created net unknown -", "left net exit 3"]);
+    // Who leaves has joined.
+    assert_eq!(w.lines(), ["created net unknown -", "joined net unknown 3", "left net exit 3"]);
     w.toy.unshare(a, NET);
     let lines = w.lines();
     // How it came into the old one was lost, and no line but this will say that it was there.

@@ -146,6 +146,15 @@ pub fn open_with(path: &str, flags: i32) -> Result<RawFd, Errno> {
         .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
 }
 
+/// Makes an open directory the root and working directory: fchdir(2), chroot(2).
+pub fn chroot_to(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: an integer and a NUL-terminated string.
+    unsafe {
+        check(libc::fchdir(fd).into())?;
+        check(libc::chroot(c".".as_ptr()).into()).map(drop)
+    }
+}
+
 /// dup(2).
 pub fn dup(fd: RawFd) -> Result<RawFd, Errno> {
     // SAFETY: takes one integer.

@@ -74,6 +74,11 @@ impl Accounts {
         [&mut self.super_blocks, &mut self.files, &mut self.anonymous].into_iter().for_each(Objects::settle);
     }
 
+    /// Some nsfs file or mount exists.
+    pub fn has_nsfs(&self) -> bool {
+        self.nsfs
+    }
+
     pub fn explained(&self) -> u32 {
         let objects = self.nsproxies.len()
             + self.creds.len()

@@ -31,7 +31,8 @@ impl World {
                 return;
             }
             let slots = self.resolve_all(stamp, slots, &{ self.initial }, &[NONE; SLOTS], |_| None, out);
-            let step = Step { stamp, visit: false, task, tell: Tell::Nothing, causes: Causes::UNKNOWN };
+            // How it got there was lost: who leaves has to have joined.
+            let step = Step { stamp, visit: false, task, tell: Tell::Foreign, causes: Causes::UNKNOWN };
             self.settle(step, None, Place::Slots(slots), out);
         }
         let old = self.tasks.get(tid).map(|known| known.set);

@@ -3,7 +3,7 @@
 //! What the snapshot saw and what the kernel said meanwhile are applied in the order in which they happened; then what
 //! the snapshot should have seen and did not is gone: so a later snapshot has to look for nsfs holders, as the first one did.
 
-use super::{Cause, Change, FixedMap, What, World, moves::Move, tasks::CompactTask};
+use super::{Cause, Change, FixedMap, What, World, moves::Move, sets::NsIndex, tasks::CompactTask};
 use crate::{
     deed::Placed,
     event::{NsFacts, SlotSet, Stamp, Stamped, TaskInfo},
@@ -94,17 +94,29 @@ impl World {
         self.move_task(&Move::visit(at, &info, slots), out);
     }
 
+    /// A namespace that lived at this time. Records from before, which the snapshot was faster than, may still name one that
+    /// was not known: by number alone it has to pass for what they mean.
+    fn find_out(&mut self, at: Stamp, name: NsName, began: u64, out: &mut Vec<Change>) -> Option<NsIndex> {
+        let known = self.namespaces.last_key;
+        let ns = self.resolve(at, name, None, out)?;
+        let entry = self.namespaces.get_mut(ns);
+        if entry.key.0 > known && entry.name.id.is_none() {
+            entry.first_seen = entry.first_seen.min(began);
+        }
+        Some(ns)
+    }
+
     /// Pins, and namespaces that nothing holds any more.
     fn resync_holders(&mut self, stamp: Stamp, began: u64, snapshot: &Resync, out: &mut Vec<Change>) {
         let mut found: FixedMap<super::NsKey, bool> = FixedMap::default();
         for (at, facts) in &snapshot.namespaces {
             self.announced(*at, facts);
-            if let Some(ns) = self.resolve(*at, facts.ns, None, out) {
+            if let Some(ns) = self.find_out(*at, facts.ns, began, out) {
                 found.entry(self.namespaces.get(ns).key).or_insert(false);
             }
         }
         for (at, name) in &snapshot.pins {
-            if let Some(ns) = self.resolve(*at, *name, None, out) {
+            if let Some(ns) = self.find_out(*at, *name, began, out) {
                 let known = self.namespaces.get_mut(ns);
                 found.insert(known.key, true);
                 if at.boot_ns >= known.pin_boot_ns {

@@ -15,6 +15,7 @@ use super::{
     losses::{Loss, Losses},
     order::Order,
     places::Places,
+    recount,
 };
 use crate::{
     decode::decode,
@@ -128,7 +129,7 @@ impl Live {
         Stamped { stamp, event: Event::Clock { utc_ns: self.anchor.utc_ns } }
     }
 
-    /// Every task and nsfs holder that exists, ended by `SnapshotEnd`.
+    /// Every task and nsfs holder that exists, ended by `SnapshotEnd`. After a loss every namespace, too.
     fn census(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
         match self.tracer.read_tasks() {
             Ok(bytes) => {
@@ -152,6 +153,9 @@ impl Live {
         let holders = snapshot::holders(&self.proc).context("cannot read /proc")?;
         events.extend(holders.events);
         self.missed.add(holders.missed);
+        if self.started {
+            events.extend(recount::living(&self.proc).unwrap_or_default());
+        }
         events.push(now(Event::SnapshotEnd));
         Ok(())
     }

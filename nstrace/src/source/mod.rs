@@ -9,6 +9,7 @@ pub mod numbers;
 mod order;
 mod paced;
 mod places;
+mod recount;
 mod replay;
 
 use std::time::Duration;

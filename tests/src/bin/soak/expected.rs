@@ -7,6 +7,7 @@ use nstrace_tests::kinds::{ALL_FLAGS, KINDS, SLOTS, kind, kinds_of, type_of_slot
 use crate::{
     lives::Name,
     record::{Record, Slots, index},
+    walk::Walk,
 };
 
 /// A line, as far as it is compared.
@@ -84,6 +85,13 @@ impl Expected {
     /// Namespaces that messages and rings keep.
     pub fn hidden_holders(&self) -> BTreeSet<Name> {
         self.processes.values().flat_map(|p| p.in_flight.iter().chain(&p.registered)).copied().collect()
+    }
+
+    /// Processes that live by the log, and not by /proc: their end is yet to be said by whoever reaps them.
+    pub fn unsaid_ends(&self, walk: &Walk) -> BTreeSet<String> {
+        let lives = |pid: &u32| walk.unreadable.contains(pid) || walk.members.values().any(|pids| pids.contains(pid));
+        let ended = self.processes.keys().filter(|pid| !lives(pid));
+        ended.map(|pid| format!("{pid} has ended, and no log says so")).collect()
     }
 
     pub fn read(&mut self, record: &Record) {

@@ -24,6 +24,11 @@ fn pick<T>(list: &[T], index: u8) -> Option<usize> {
     (!list.is_empty()).then(|| usize::from(index) % list.len())
 }
 
+/// The process still has its mounts.
+fn nothing_lost() -> bool {
+    std::fs::read_link("/proc/thread-self").is_ok()
+}
+
 impl Actor {
     pub fn perform_all(&mut self, ops: &[Op]) {
         for op in ops {
@@ -120,7 +125,17 @@ impl Actor {
     }
 
     fn unshare(&mut self, flags: u64, map: bool) {
+        let root = sys::open_with("/", libc::O_PATH | libc::O_CLOEXEC);
         let result = sys::unshare(flags);
+        if let Ok(root) = root {
+            // A kernel that got as far as the new mount table before it failed has put this process into it, and taken the
+            // table apart (unshare_fs of a process with one thread, see copy_mnt_ns).
+            if result.is_err() && !nothing_lost() && (sys::chroot_to(root).is_err() || !nothing_lost()) {
+                say(&Record::Exit { pid: self.pid });
+                sys::exit(0);
+            }
+            sys::close(root);
+        }
         self.called("unshare", flags, result);
         if result.is_ok() {
             self.settle_in(flags, map);
@@ -187,6 +202,8 @@ impl Actor {
         let folder = match whose {
             Whose::Own => "thread-self".to_owned(),
             Whose::Child(index) => self.children[pick(&self.children, index)?].pid.to_string(),
+            // Killing the init of its pid namespace would kill members in the middle of what they do and say.
+            Whose::Worker(_) if type_of_slot(slot) == "pid" => return None,
             Whose::Worker(index) => {
                 let pid = self.family.workers[pick(&self.family.workers, index)?];
                 if pid == self.pid {

@@ -17,7 +17,12 @@ pub fn slots(folder: &str) -> Slots {
 
 /// The calling thread's.
 pub fn own_slots() -> Slots {
-    slots("/proc/thread-self/ns")
+    let slots = slots("/proc/thread-self/ns");
+    if slots[index("uts")] == 0 {
+        let error = std::fs::read_link("/proc/thread-self/ns/uts").err();
+        crate::actor::say(&Record::Trouble { what: format!("cannot read the own namespaces: {error:?}") });
+    }
+    slots
 }
 
 /// The place of a type or slot in [`Slots`].

@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
         let hidden = self.expected.hidden_holders();
         let guard = self.stream.lives();
         let lives = &guard.0;
-        let mut differences = BTreeSet::new();
+        let mut differences = self.expected.unsaid_ends(&walk);
         if guard.1 {
             differences.insert("nstrace watch has ended".to_owned());
         }
