@@ -10,6 +10,8 @@ pub const USAGE: u8 = 2;
 pub const NOTHING: u8 = 3;
 /// The result is not whole; a line on stderr says what is missing.
 pub const PARTIAL: u8 = 4;
+/// There are findings at or above `--fail-on`.
+pub const FINDINGS: u8 = 5;
 
 /// A run that did something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub enum Outcome {
     Nothing(String),
     /// What could not be seen and why, one line.
     Partial(String),
+    /// Findings as bad as was asked for, one line; what could not be seen besides them.
+    Findings {
+        what: String,
+        partial: Option<String>,
+    },
 }
 
 /// A run that did not.
