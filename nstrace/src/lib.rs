@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md draws the data flow; each module says which part it is.
 
+pub mod audit;
 pub mod census;
 pub mod cli;
 pub mod container;

@@ -34,8 +34,8 @@ pub(super) struct Chosen {
     #[arg(short = 'Q', long, value_name = "EXPR")]
     filter: Option<String>,
 
-    /// End with exit code 5 when something at least this bad was found: info, low, medium, high, critical
-    #[arg(long, value_name = "SEVERITY")]
+    /// End with exit code 5 when something at least this bad was found
+    #[arg(long, value_name = "SEVERITY", value_enum)]
     fail_on: Option<Severity>,
 }
 
@@ -43,7 +43,9 @@ impl Chosen {
     /// How a stream with these findings ends.
     pub fn outcome(&self, summary: &Summary) -> Outcome {
         match self.fail_on {
-            Some(severity) if summary.worst >= Some(severity) => Outcome::Findings,
+            Some(severity) if summary.worst >= Some(severity) => {
+                Outcome::Findings { what: format!("there are findings of severity {severity} or above"), partial: None }
+            }
             _ => Outcome::Complete,
         }
     }

@@ -10,7 +10,7 @@ pub const USAGE: u8 = 2;
 pub const NOTHING: u8 = 3;
 /// The result is not whole; a line on stderr says what is missing.
 pub const PARTIAL: u8 = 4;
-/// Findings at or above `--fail-on`.
+/// There are findings at or above `--fail-on`.
 pub const FINDINGS: u8 = 5;
 
 /// A run that did something.
@@ -21,8 +21,11 @@ pub enum Outcome {
     Nothing(String),
     /// What could not be seen and why, one line.
     Partial(String),
-    /// Something at or above `--fail-on` was found, and told.
-    Findings,
+    /// Findings as bad as was asked for, one line; what could not be seen besides them.
+    Findings {
+        what: String,
+        partial: Option<String>,
+    },
 }
 
 /// A run that did not.

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, one exit code per outcome.
 
+mod audit;
 mod census_containers;
 mod census_source;
 mod chosen;
@@ -58,6 +59,7 @@ enum Verb {
     Why(why::Args),
     Show(show::Args),
     Map(map::Args),
+    Audit(audit::Args),
     Record(record::Args),
     Replay(replay::Args),
     Verify(verify::Args),
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
             Verb::Why(args) => why::run(&args, &mut out),
             Verb::Map(args) => map::run(&args, &mut out),
             Verb::Show(args) => show::run(&args, &mut out),
+            Verb::Audit(args) => audit::run(&args, &mut out),
             Verb::Record(args) => record::run(&args, &mut out),
             Verb::Replay(args) => replay::run(&args, &mut out),
             Verb::Verify(args) => verify::run(&args, &mut out),
@@ -101,7 +104,13 @@ pub fn main() -> ExitCode {
             say(&format!("not seen: {}", one_line(&what)));
             exit::PARTIAL.into()
         }
-        Ok(Outcome::Findings) => exit::FINDINGS.into(),
+        Ok(Outcome::Findings { what, partial }) => {
+            if let Some(unseen) = partial {
+                say(&format!("not seen: {}", one_line(&unseen)));
+            }
+            say(&one_line(&what));
+            exit::FINDINGS.into()
+        }
         // Whoever read our output has seen enough: that is how `| head` ends us.
         Err(Failure::OutputGone) => exit::COMPLETE.into(),
         Err(failure @ Failure::Usage(_)) => {

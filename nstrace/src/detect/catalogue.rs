@@ -1,18 +1,23 @@
 //! The detections: identifier, severity, title and technique of each. No condition of any of them knows a name of a program, an
 //! image, or a path of a container runtime: they rest on kernel objects.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// How bad it is, for a workload that was not meant to do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// Worth knowing.
     Info,
+    /// A layer that could be there and is not.
     Low,
+    /// A layer that others rely on is missing, or a step towards the host.
     Medium,
+    /// One step from the host.
     High,
+    /// The host is reached, or reachable as it is.
     Critical,
 }
 
@@ -33,19 +38,6 @@ impl Severity {
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// "unknown severity 'x'", with the list of known ones.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown severity '{}': use one of info low medium high critical", .0.escape_debug())]
-pub struct UnknownSeverity(pub String);
-
-impl FromStr for Severity {
-    type Err = UnknownSeverity;
-
-    fn from_str(text: &str) -> Result<Self, UnknownSeverity> {
-        Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| UnknownSeverity(text.to_owned()))
     }
 }
 
@@ -116,13 +108,5 @@ mod tests {
                 assert!(technique.bytes().chain(sub.bytes()).all(|b| b.is_ascii_digit()));
             }
         }
-    }
-
-    #[test]
-    fn severities_are_read_as_they_are_written() {
-        for severity in Severity::ALL {
-            assert_eq!(severity.name().parse(), Ok(severity));
-        }
-        assert!("fatal".parse::<Severity>().is_err());
     }
 }

@@ -99,18 +99,22 @@ pub(super) fn capabilities(
 
 /// Of the task behind `dir`.
 pub(super) fn security(dir: &TaskDir, status: &Status) -> Security {
-    let lsm = match dir.read("attr/current") {
-        // No security module has labels.
-        Err(Errno::INVAL) => Seen::Absent,
-        label => Seen::from_result(label).and_then(|label| {
-            let label = String::from_utf8_lossy(&label).trim_matches(['\0', '\n', ' ']).to_owned();
-            (!label.is_empty()).then_some(label)
-        }),
-    };
+    let lsm = label(dir);
     let seccomp = status.seccomp.map(|mode| match mode {
         0 => "off",
         1 => "strict",
         _ => "filter",
     });
     Security { seccomp, seccomp_filters: status.seccomp_filters, no_new_privs: status.no_new_privs, lsm }
+}
+
+/// Label of the security module (`attr/current`, proc_pid_attr(5)); hostile. Absent: no security module has labels.
+pub fn label(dir: &TaskDir) -> Seen<String> {
+    match dir.read("attr/current") {
+        Err(Errno::INVAL) => Seen::Absent,
+        label => Seen::from_result(label).and_then(|label| {
+            let label = String::from_utf8_lossy(&label).trim_matches(['\0', '\n', ' ']).to_owned();
+            (!label.is_empty()).then_some(label)
+        }),
+    }
 }

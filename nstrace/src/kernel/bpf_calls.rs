@@ -7,7 +7,9 @@ use std::{
 };
 
 use aya_obj::generated::{
-    bpf_attach_type::BPF_TRACE_ITER, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_prog_type::BPF_PROG_TYPE_TRACING,
+    bpf_attach_type::{BPF_CGROUP_DEVICE, BPF_TRACE_ITER},
+    bpf_attr, bpf_cmd, bpf_insn, bpf_link_info,
+    bpf_prog_type::BPF_PROG_TYPE_TRACING,
 };
 
 /// What the verifier may say at most, in bytes.
@@ -62,6 +64,20 @@ pub(super) fn create_map(name: &str, map: &aya_obj::Map) -> io::Result<OwnedFd> 
     create.map_flags = map.map_flags();
     copy_name(name, &mut create.map_name);
     descriptor(bpf_cmd::BPF_MAP_CREATE, &mut attributes)
+}
+
+/// `BPF_F_QUERY_EFFECTIVE` (include/uapi/linux/bpf.h).
+const QUERY_EFFECTIVE: u32 = 1;
+
+/// How many programs decide on devices for this cgroup. Room for their ids is not offered: the kernel only counts then.
+pub(super) fn effective_device_programs(cgroup: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut attributes = no_attributes();
+    attributes.query.__bindgen_anon_1.target_fd = number(cgroup);
+    attributes.query.attach_type = BPF_CGROUP_DEVICE as u32;
+    attributes.query.query_flags = QUERY_EFFECTIVE;
+    call(bpf_cmd::BPF_PROG_QUERY, &mut attributes)?;
+    // SAFETY: the kernel has written this member of the union.
+    Ok(unsafe { attributes.query.__bindgen_anon_2.prog_cnt })
 }
 
 /// `value` has the map's value size.

@@ -8,6 +8,7 @@ pub mod census_iterators;
 pub mod census_layout;
 mod counters;
 mod debug_log;
+pub mod device_filters;
 mod environment;
 pub mod facts;
 mod iterator_object;

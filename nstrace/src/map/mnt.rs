@@ -127,8 +127,8 @@ impl MntMap {
     }
 }
 
-/// Where on the host the same directory is.
-fn host_path(mount: &Mount, same_device: &[&Mount]) -> Option<String> {
+/// Where on the host the same directory is: `same_device` are the host's mounts of the same file system.
+pub fn host_path(mount: &Mount, same_device: &[&Mount]) -> Option<String> {
     let best =
         same_device.iter().filter(|host| is_below(&mount.root, &host.root)).max_by_key(|host| host.root.len())?;
     let rest = mount.root.strip_prefix(best.root.trim_end_matches('/')).unwrap_or_default();

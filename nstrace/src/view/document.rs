@@ -21,8 +21,12 @@ pub struct Document<'a, T> {
 /// `content` as one document, a newline at its end. `content` has to be an object. Characters that a terminal would act
 /// upon are written as `\u` escapes, which mean the same to a JSON reader.
 pub fn json<T: Serialize>(content: &T, missing: &[String]) -> String {
-    let document = Document { schema: schema::VERSION, complete: missing.is_empty(), missing, content };
-    let text = serde_json::to_string_pretty(&document).expect("a document has only string keys");
+    safe_json(&Document { schema: schema::VERSION, complete: missing.is_empty(), missing, content })
+}
+
+/// As [`json`], of a document of another form.
+pub fn safe_json<T: Serialize>(document: &T) -> String {
+    let text = serde_json::to_string_pretty(document).expect("a document has only string keys");
     let mut safe = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         // Such characters stand only within strings.

@@ -1,6 +1,9 @@
 //! What a reader gets: text lines for people, JSON Lines for programs, other formats for other programs. All are pure: a
 //! change in, a line out.
 
+pub mod audit;
+pub mod audit_html;
+pub mod audit_sarif;
 pub mod clone_flags;
 pub mod columns;
 pub mod csv;

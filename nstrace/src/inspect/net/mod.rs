@@ -6,6 +6,7 @@ pub mod fate;
 mod netlink;
 pub mod reach;
 pub mod sockets;
+pub mod unix;
 
 use serde::Serialize;
 

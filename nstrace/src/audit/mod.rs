@@ -1,0 +1,18 @@
+//! The isolation posture of every container, from kernel facts: [`collect`] reads them once, the checks are pure functions
+//! over [`facts::Facts`], and [`report::Report`] is what they say.
+
+pub mod checks;
+pub mod collect;
+pub mod control;
+pub mod facts;
+pub mod host_directories;
+pub mod kernel_files;
+pub mod layers;
+mod leftovers;
+mod mounts;
+mod namespaces;
+mod outside;
+pub mod privileges;
+pub mod report;
+mod resources;
+pub mod verdict;
