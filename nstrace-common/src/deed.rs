@@ -13,56 +13,84 @@ use crate::{
 
 /// What was done ([`Deed::what`]).
 pub mod what {
-    /// A file was opened (`security_file_open`). `place`: the file; `flags`: `f_flags`; `number`: `f_mode`; `name`: its dentry's
-    /// name; `detail`: the name of the dentry above; `ns`: of an nsfs file.
+    /// A file was opened (`security_file_open`). `place`: the file; `flags`: `f_flags`; `number`: `f_mode`, in its upper half bits of
+    /// [`super::open`]; `name`: its dentry's name; `detail`: the name of the dentry above; `ns`: of an nsfs file. Of a task's own
+    /// folder in /proc nothing is told; of the rest what is on nsfs, on a mount of another mount namespace or of none, opened for
+    /// writing in proc, sysfs and their like, a block device, or the kernel's memory.
     pub const OPEN: u32 = 1;
-    /// A file arrived by SCM_RIGHTS or pidfd_getfd(2) (`receive_fd`). As [`OPEN`].
+    /// A file arrived by SCM_RIGHTS or pidfd_getfd(2) (`security_file_receive`). As [`OPEN`]: what is on nsfs, and directories and
+    /// `O_PATH` files on mounts of elsewhere.
     pub const RECEIVE: u32 = 2;
-    /// Another task was accessed (`security_ptrace_access_check`). `flags`: `PTRACE_MODE_*`; `other`: the task.
+    /// Another task was accessed (`security_ptrace_access_check`, after the checks for ids and capabilities). `flags`:
+    /// `PTRACE_MODE_*`; `other`: the task, which is in other namespaces; `call.ret`: 0, or why it was refused.
     pub const ACCESS: u32 = 3;
     /// A file system was mounted, attached or not (`vfs_get_tree`). `name`: type; `detail`: source; `place`: its root;
-    /// `flags`: 1 where the type wants a block device (`FS_REQUIRES_DEV`).
+    /// `flags`: 1 where the type wants a block device (`FS_REQUIRES_DEV`). `call.ret` < 0: it failed.
     pub const MOUNT: u32 = 4;
-    /// An existing file or directory was mounted elsewhere: bind, move, open_tree(2), move_mount(2) (`security_sb_mount`,
-    /// `security_move_mount`). `place`: what was mounted; `flags`: `MS_*` of mount(2); `ns`: of an nsfs file.
+    /// A mount was moved to its place (`security_move_mount`), or a copy of a mount was made that shows an nsfs file: bind mount,
+    /// open_tree(2) (`clone_mnt`). `place`: what was mounted; `ns`: of an nsfs file. Other bind mounts are not told.
     pub const BIND: u32 = 5;
-    /// The propagation of a mount was changed (mount(2) with `MS_SHARED`, mount_setattr(2)). `flags`: `MS_*`; `place`: the mount.
+    /// The propagation of a mount is changed by mount(2) (`security_sb_mount`), not by mount_setattr(2). `flags`: `MS_*`;
+    /// `place`: the mount.
     pub const PROPAGATION: u32 = 6;
-    /// open_by_handle_at(2). `place`: what was found, where it is known.
+    /// open_by_handle_at(2) (`do_handle_open`). `call.ret` < 0: it failed; else `place` is what was found, and the rest as in
+    /// [`OPEN`].
     pub const HANDLE_OPEN: u32 = 7;
-    /// A unix socket was reached (`security_unix_stream_connect`, `security_unix_may_send`). `other`: the listener's creator as
-    /// its `peer` credentials tell (tid = tgid = `pid`), `ns`: the peer's network namespace; `place`: of a path socket; `name`:
-    /// the end of its path, or its abstract name after a NUL byte.
+    /// A unix socket was connected to (`security_unix_stream_connect`) whose listener is in another network, pid or user namespace.
+    /// `other`: who called listen(2); when that is gone, its number and ids alone, and of its slots net, pid and user. `ns`: the
+    /// listener's network namespace. Of a path socket `place`, and `name` and `detail` as of [`OPEN`]; else `name` is the
+    /// abstract name, after its NUL byte.
     pub const CONNECT: u32 = 8;
-    /// A kernel module is loaded (`do_init_module`, `security_kernel_read_file`). `name`: the module.
+    /// A kernel module is loaded (`do_init_module`). `name`: the module.
     pub const MODULE: u32 = 9;
-    /// A BPF program is loaded (`security_bpf_prog`, `bpf_prog_load`). `flags`: program type; `name`: its name.
+    /// A BPF program gets a descriptor: loaded, or one that is there already (`security_bpf_prog`). `flags`: its type; `name`: its
+    /// name.
     pub const BPF: u32 = 10;
-    /// kexec_load(2), kexec_file_load(2).
+    /// kexec_load(2), kexec_file_load(2) (`security_kernel_load_data`, `security_kernel_read_file`).
     pub const KEXEC: u32 = 11;
     /// The kernel runs a program in user space (`call_usermodehelper_exec`). `detail`: its path. Nobody's doing: the task that
     /// happens to run.
     pub const HELPER: u32 = 12;
-    /// A task was moved to another cgroup (`cgroup_attach_task`). `other`: that task; `number`: id of the cgroup it goes to;
-    /// `flags`: 1 where that is the task's own cgroup or one below it.
+    /// A task was moved to another cgroup (`cgroup_attach_task`). `other`: that task, already there; `number`: id of the cgroup;
+    /// `flags`: bits of [`super::cgroup`]; `detail`: its path in its hierarchy (not on 5.10, not in lockdown).
     pub const CGROUP: u32 = 13;
-    /// A uid or gid map was written (`map_write`). `ns`: of that user namespace; `number`: first id outside (upper half: count);
-    /// `flags`: 0 uid, 1 gid.
+    /// A uid or gid map was written (`proc_uid_map_write`), a record for each of its first five extents. `ns`: of that user
+    /// namespace; `number`: first id in the initial user namespace (upper half: count); `flags`: 0 uid, 1 gid; `call.ret` < 0: it
+    /// failed.
     pub const ID_MAP: u32 = 14;
-    /// The root directory changed: chroot(2), pivot_root(2) (`set_fs_root`). `place`: the new one.
+    /// The root directory changes: chroot(2), pivot_root(2) (`set_fs_root`, `security_sb_pivotroot`). `place`: the new one.
     pub const ROOT: u32 = 15;
-    /// The working directory changed (`set_fs_pwd`). `place`: the new one.
+    /// The working directory changes to one of another mount namespace, or of none (`set_fs_pwd`). `place`: the new one.
     pub const WORKING_DIRECTORY: u32 = 16;
-    /// A device node was made (`security_inode_mknod`). `place.rdev`, `place.mode`: of the node.
+    /// A device node is made (`security_inode_mknod`): a block device, or a character device of no everyday kind. `place.rdev`, `place.mode`: of the node.
     pub const MKNOD: u32 = 17;
-    /// Credentials were committed that hold more than those before, outside execve(2) and of the set*id(2) and capset(2) calls
-    /// (`commit_creds`). `number`: effective capabilities after.
+    /// Credentials are committed that hold more than those before, or are of a user namespace further up, outside the calls that
+    /// are there to change them (`commit_creds`). `number`: effective capabilities after; `ns`: user namespace after.
     pub const CREDENTIALS: u32 = 18;
-    /// A kernel subsystem that wants a capability over a user namespace other than the initial one was used
-    /// (`ns_capable`). `flags`: the capability; `ns`: that user namespace; `name`: subsystem, where it is known.
+    /// The first use of `CAP_NET_ADMIN`, `CAP_NET_RAW` or `CAP_SYS_ADMIN` over a user namespace other than the initial one
+    /// (`ns_capable`). `flags`: the capability; `ns`: that user namespace.
     pub const CAPABILITY: u32 = 19;
     /// The namespaces of a task are not what its last transition left ([`Deed::slots`]: now). `other_slots`: as remembered.
     pub const MISMATCH: u32 = 20;
+}
+
+/// Bits of the upper half of [`Deed::number`] of [`what::OPEN`].
+pub mod open {
+    /// It is a sysctl.
+    pub const SYSCTL: u64 = 1 << 32;
+    /// A sysctl of a namespace: its table is not the one that all share. `kernel.hostname` and the other values of the uts
+    /// namespace, and before 5.19 those of the ipc namespace, are in the shared one.
+    pub const OF_NAMESPACE: u64 = 1 << 33;
+}
+
+/// Bits of [`Deed::flags`] of [`what::CGROUP`].
+pub mod cgroup {
+    /// The cgroup is the one of the task that did it, or below it; told of other tasks only.
+    pub const BELOW: u32 = 1;
+    /// The task moved itself: it is in that cgroup already, and where it was the records before tell.
+    pub const ITSELF: u32 = 1 << 1;
+    /// The cgroup is in a version 1 hierarchy.
+    pub const OTHER_HIERARCHY: u32 = 1 << 2;
 }
 
 /// Bits of [`Place::flags`].
@@ -75,7 +103,7 @@ pub mod place {
     pub const DETACHED: u32 = 1 << 2;
     /// Its mount is one of the kernel's own (pipes, memfds, pidfds): in no namespace ever.
     pub const INTERNAL: u32 = 1 << 3;
-    /// It is the directory that is the root of kthreadd(2): the host's root.
+    /// It is the directory that is the root of PID 1 or of kthreadd: the host's root.
     pub const HOST_ROOT: u32 = 1 << 4;
     /// It lies on the file system of the host's root directory.
     pub const HOST_FILE_SYSTEM: u32 = 1 << 5;

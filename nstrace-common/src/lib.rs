@@ -7,6 +7,7 @@
 
 pub mod census;
 pub mod deed;
+pub mod deed_layout;
 pub mod layout;
 pub mod record;
 pub mod slots;

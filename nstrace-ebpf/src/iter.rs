@@ -2,6 +2,7 @@
 
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write, macros::map, maps::PerCpuArray};
 use nstrace_common::{
+    deed::Placed,
     record::{Namespace, TaskState, hook, kind},
     slots::{PID, USER},
 };
@@ -9,9 +10,10 @@ use nstrace_common::{
 use crate::{
     config::{initial, offset},
     emit::{now, write_header},
-    initial::remember_kthreadd,
+    initial::{all_initial, remember_host_root, remember_kthreadd},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::write_namespace,
+    placed::write_placed,
     slots::{for_each_nsproxy_slot, inum, write_task_slots},
     task::{active_pid_ns, write_task},
 };
@@ -34,6 +36,8 @@ pub struct IterationMeta {
 #[map]
 static TASK_OUT: PerCpuArray<TaskState> = PerCpuArray::with_max_entries(1, 0);
 #[map]
+static PLACED_OUT: PerCpuArray<Placed> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 static NAMESPACE_OUT: PerCpuArray<Namespace> = PerCpuArray::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
@@ -45,6 +49,7 @@ pub fn iter_task(ctx: *mut TaskIteration) -> i32 {
         return 0;
     }
     remember_kthreadd(task);
+    remember_host_root(task);
     if load_u32(task, offset!(task_tgid)) == load_u32(task, offset!(task_pid)) {
         describe_all(seq, task);
     }
@@ -55,6 +60,16 @@ pub fn iter_task(ctx: *mut TaskIteration) -> i32 {
         write_task(&raw mut (*to).task, task);
         write_task_slots(&raw mut (*to).slots, task);
         bpf_seq_write(seq, to.cast_const().cast(), size_of::<TaskState>() as u32);
+    }
+    if all_initial(task) {
+        return 0;
+    }
+    let Some(to) = PLACED_OUT.get_ptr_mut(0) else { return 0 };
+    // SAFETY: as above.
+    unsafe {
+        write_header((&raw mut (*to).header).cast(), now(), kind::PLACED, hook::ITER_TASK, 0);
+        write_placed(to, task, 0);
+        bpf_seq_write(seq, to.cast_const().cast(), size_of::<Placed>() as u32);
     }
     0
 }

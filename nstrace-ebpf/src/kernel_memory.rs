@@ -37,6 +37,7 @@ macro_rules! load {
     };
 }
 
+load!(load_u16, u16);
 load!(load_u32, u32);
 load!(load_u64, u64);
 

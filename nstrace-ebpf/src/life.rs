@@ -12,7 +12,7 @@ use crate::{
     emit::{crowded, debug, reserve},
     initial::all_initial,
     kernel_memory::{Kptr, load_u32},
-    slots::{write_task_slots},
+    slots::write_task_slots,
     task::{is_self, write_task},
 };
 

@@ -2,7 +2,7 @@
 
 use nstrace_common::{
     layout::ABSENT,
-    record::{Namespace, NsRef, hook, kind},
+    record::{Namespace, NsRef, kind},
     slots::{CLONE_FLAG, PID, Slots, TIME, TIME_FOR_CHILDREN, USER},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 /// # Safety
 /// `to` is writable.
 #[inline(always)]
-unsafe fn write_ref<const T: usize>(to: *mut NsRef, ns: Kptr) {
+pub unsafe fn write_ref<const T: usize>(to: *mut NsRef, ns: Kptr) {
     // SAFETY: as the caller promises.
     unsafe {
         (*to).id = ns_id::<T>(ns);

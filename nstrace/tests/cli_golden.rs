@@ -6,7 +6,7 @@ mod cli_common;
 use insta::assert_snapshot;
 use jiff::tz::TimeZone;
 use nstrace::{
-    kernel::report::{Check, Coverage, FactReport, HookUse, Report},
+    kernel::report::{Check, Coverage, DetectorReport, FactReport, HookUse, Report},
     view::{View, columns::Column, doctor::DoctorView, text::TextView},
 };
 
@@ -120,6 +120,7 @@ fn report() -> Report {
                     hook("kprobe", "wake_up_new_task", Some("tp_btf task_newtask is cheaper")),
                 ],
                 invisible: None,
+                for_detectors: false,
             },
             FactReport {
                 fact: "setns-unshare",
@@ -134,6 +135,7 @@ fn report() -> Report {
                     hook("tracepoint", "syscalls/sys_exit_unshare", None),
                 ],
                 invisible: Some("io_uring workers; a kernel without lockdown shows them".to_owned()),
+                for_detectors: false,
             },
             FactReport {
                 fact: "destroyed",
@@ -141,7 +143,12 @@ fn report() -> Report {
                 coverage: Coverage::None,
                 hooks: vec![hook("kprobe", "proc_free_inum", Some("CONFIG_KPROBES is not set"))],
                 invisible: Some("the moment of destruction".to_owned()),
+                for_detectors: false,
             },
+        ],
+        detectors: vec![
+            DetectorReport { detector: "NST-002", coverage: Coverage::None, unseen: vec!["opens", "receives"] },
+            DetectorReport { detector: "NST-018", coverage: Coverage::Full, unseen: vec![] },
         ],
     }
 }

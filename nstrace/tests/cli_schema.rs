@@ -7,7 +7,7 @@ use std::process::Command;
 
 use jsonschema::Validator;
 use nstrace::{
-    kernel::report::{AttachMode, Check, Coverage, FactReport, HookUse, Report},
+    kernel::report::{AttachMode, Check, Coverage, DetectorReport, FactReport, HookUse, Report},
     view,
 };
 use serde_json::{Value, json};
@@ -52,7 +52,9 @@ fn report() -> Report {
                 },
             ],
             invisible: Some("the owner".to_owned()),
+            for_detectors: false,
         }],
+        detectors: vec![DetectorReport { detector: "NST-022", coverage: Coverage::Partial, unseen: vec!["destroyed"] }],
     }
 }
 

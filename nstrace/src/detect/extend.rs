@@ -1,8 +1,8 @@
-//! NST-009, NST-011, NST-015, NST-018: what a contained task asks of the kernel beyond files and namespaces.
+//! NST-009, NST-011, NST-015: what a contained task asks of the kernel beyond files and namespaces.
 
 use super::{
     Found, Severity, Sight,
-    catalogue::{CGROUP, HANDLE_OPEN, KERNEL_EXTENSION, USER_NAMESPACE},
+    catalogue::{HANDLE_OPEN, KERNEL_EXTENSION, USER_NAMESPACE},
     lineage::seen,
     words,
 };
@@ -73,14 +73,6 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
                 found.push(Found::new(&USER_NAMESPACE, &deed.task, explain).about(user));
             }
         }
-        Act::Cgroup if deed.flags & BELOW_OWN == 0 => {
-            let moved = deed.other.as_ref().map_or(deed.task, |(other, _)| *other);
-            let explain = format!("{who} moved pid {} to cgroup '{}'", moved.tgid, deed.detail);
-            found.push(Found::new(&CGROUP, &deed.task, explain).with_object(deed.number));
-        }
         _ => {}
     }
 }
-
-/// Of [`Act::Cgroup`]: it is the task's own cgroup, or below it.
-const BELOW_OWN: u32 = 1;

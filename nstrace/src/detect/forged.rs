@@ -59,18 +59,15 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             let explain = format!("the namespaces of {who} are not those that its last transition left");
             found.push(Found::new(&MISMATCH, &deed.task, explain));
         }
-        Act::IdMap if deed.call.errno.is_none() && deed.flags & FOREIGN_IDS != 0 => {
+        Act::IdMap if deed.call.errno.is_none() && deed.task.uid != 0 && deed.number & 0xffff_ffff == 0 => {
             let kind = if deed.flags & 1 == 0 { "uid" } else { "gid" };
             let explain = format!(
-                "{who} mapped {} {kind}s from {} on, which it does not own",
-                deed.number >> 32,
-                deed.number & 0xffff_ffff
+                "{who}, whose uid is {}, mapped {} {kind}s of the host from 0 on: root is among them",
+                deed.task.uid,
+                deed.number >> 32
             );
             found.push(Found::new(&ID_MAP, &deed.task, explain).with_object(deed.number));
         }
         _ => {}
     }
 }
-
-/// Of [`Act::IdMap`]: the writer has no such id and no capability over the parent namespace that would give it.
-const FOREIGN_IDS: u32 = 2;

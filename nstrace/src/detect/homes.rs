@@ -32,6 +32,8 @@ pub struct Home {
     pub parent: HomeId,
     /// File system and inode of its root directory.
     pub root: Option<(u32, u64)>,
+    /// Id of the cgroup of the task that sealed it, at that moment.
+    pub cgroup: u64,
     /// Everything that was in the slots of the task that sealed it, shared with others or not.
     pub set: BTreeSet<NsKey>,
     tasks: u64,
@@ -95,6 +97,7 @@ impl Homes {
         parent: HomeId,
         grade: Grade,
         root: Option<(u32, u64)>,
+        cgroup: u64,
         namespaces: impl Iterator<Item = (NsKey, bool)>,
     ) -> HomeId {
         self.last += 1;
@@ -111,7 +114,7 @@ impl Homes {
         if let Some(parent) = self.homes.get_mut(&parent) {
             parent.inside += 1;
         }
-        self.homes.insert(id, Home { grade, parent, root, set, tasks: 0, inside: 0 });
+        self.homes.insert(id, Home { grade, parent, root, cgroup, set, tasks: 0, inside: 0 });
         id
     }
 
@@ -178,7 +181,7 @@ mod tests {
     const NET: NsKey = NsKey(11);
 
     fn sealed(homes: &mut Homes, parent: HomeId, grade: Grade, keys: &[NsKey]) -> HomeId {
-        let home = homes.seal(parent, grade, None, keys.iter().map(|&key| (key, false)));
+        let home = homes.seal(parent, grade, None, 0, keys.iter().map(|&key| (key, false)));
         homes.add_task(home);
         home
     }

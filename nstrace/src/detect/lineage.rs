@@ -181,7 +181,7 @@ impl Lineage {
         };
         let grade = if same_root { Grade::Sandbox } else { Grade::Container };
         let namespaces = placed.slots.iter().filter_map(|(_, name)| seen(world, name));
-        self.homes.seal(around, grade, root, namespaces.map(|ns| (ns.key, ns.initial)))
+        self.homes.seal(around, grade, root, placed.task.cgroup, namespaces.map(|ns| (ns.key, ns.initial)))
     }
 
     fn put(&mut self, task: &TaskInfo, sealed: Sealed) {

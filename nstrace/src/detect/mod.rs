@@ -7,6 +7,7 @@
 mod access;
 mod blind;
 pub mod catalogue;
+mod cgroups;
 mod extend;
 mod finding;
 mod forged;
@@ -41,6 +42,8 @@ type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
 pub struct Detectors {
     lineage: Lineage,
     repeats: Repeats,
+    #[serde(default)]
+    cgroups: cgroups::Paths,
 }
 
 /// What one detector looks at.
@@ -84,6 +87,7 @@ impl Detectors {
                 sinks::deed(sight, deed, &mut found);
                 mounts::deed(sight, deed, &mut found);
                 extend::deed(sight, deed, &mut found);
+                cgroups::deed(sight, &self.cgroups, deed, &mut found);
                 sockets::deed(sight, deed, &mut found);
                 forged::deed(sight, deed, &mut found);
             }
@@ -106,6 +110,11 @@ impl Detectors {
             let task = found.task;
             out.push(Told { finding: finish(found, count, changes), task, cause });
         }
+    }
+
+    /// Where a cgroup is.
+    pub(crate) fn learn_cgroup(&mut self, cgroup: u64, path: &str) {
+        self.cgroups.learn(cgroup, path);
     }
 
     /// Kept state is none that could have been: of data from elsewhere.

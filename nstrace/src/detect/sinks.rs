@@ -1,6 +1,8 @@
 //! NST-005 and NST-006: files by which whoever writes them acts on the whole host, told by file system and entry, and the programs
 //! that the kernel then runs. The path by which such a file is reached says nothing: it can be mounted anywhere.
 
+use nstrace_common::deed::open;
+
 use super::{
     Found, Severity, Sight,
     catalogue::{HELPER, HOST_SINK},
@@ -23,9 +25,6 @@ const TRACEFS: u32 = 0x7472_6163;
 const SECURITYFS: u32 = 0x7363_6673;
 const EFIVARFS: u32 = 0xde5e_81e4;
 
-/// Of [`Act::Open`], in `number` above the file mode: an entry of a sysctl table that all namespaces share.
-pub const GLOBAL_SYSCTL: u64 = 1 << 32;
-
 /// Entries of procfs: name and the directory they are in.
 const PROC_SINKS: [(&str, &str); 8] = [
     ("core_pattern", "kernel"),
@@ -36,6 +35,24 @@ const PROC_SINKS: [(&str, &str); 8] = [
     ("inheritable", "usermodehelper"),
     ("panic_on_oom", "vm"),
     ("sysrq-trigger", "/"),
+];
+
+/// Sysctls of the uts namespace and, before 5.19, of the ipc namespace, although their table is the one that all share: its entries
+/// find the namespace of whoever writes.
+const OF_NAMESPACE_ALL_THE_SAME: [&str; 13] = [
+    "hostname",
+    "domainname",
+    "shmmax",
+    "shmall",
+    "shmmni",
+    "shm_rmid_forced",
+    "msgmax",
+    "msgmni",
+    "msgmnb",
+    "auto_msgmni",
+    "sem",
+    "ns_last_pid",
+    "msg_next_id",
 ];
 
 /// What a file controls, if it is one of these.
@@ -52,7 +69,9 @@ fn sink(deed: &Deed, place: &Place) -> Option<Severity> {
     if is {
         Some(Severity::Critical)
     } else {
-        (place.magic == PROC && deed.number & GLOBAL_SYSCTL != 0).then_some(Severity::High)
+        let is_shared = deed.number & (open::SYSCTL | open::OF_NAMESPACE) == open::SYSCTL;
+        (place.magic == PROC && is_shared && !OF_NAMESPACE_ALL_THE_SAME.contains(&deed.name.as_str()))
+            .then_some(Severity::High)
     }
 }
 

@@ -70,6 +70,8 @@ struct Attached {
     fd: OwnedFd,
     /// Empty of programs that are no kprobes.
     kprobes: KprobeLinks,
+    /// It has seldom anything to say: see [`SPEAK_RARELY`] and [`Hook::is_deed`].
+    rare: bool,
     /// A skipped run is a lost record: no other program is attached to the same place, and it nearly always reports.
     loses: bool,
     /// What [`Counters::skipped_alone_since`] has seen already.
@@ -85,11 +87,11 @@ impl Counters {
             let known = programs.iter().any(|p| p.name == hook.program);
             let program = ebpf.program(hook.program);
             if !known && let Some(fd) = program.and_then(program_fd) {
-                let doubled =
-                    hooks.iter().any(|h| h.attach.target() == hook.attach.target() && h.program != hook.program);
-                let loses = !doubled && !SPEAK_RARELY.contains(&hook.program);
+                let doubled = hooks.iter().any(|h| h.is_copy_of(*hook));
+                let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.program);
+                let loses = !doubled && !rare;
                 let kprobes = program.and_then(kprobe_links).unwrap_or_default();
-                programs.push(Attached { name: hook.program, fd, kprobes, loses, told: 0 });
+                programs.push(Attached { name: hook.program, fd, kprobes, rare, loses, told: 0 });
             }
         }
         let floods = ebpf.take_map("FLOODS").ok_or_else(|| anyhow::anyhow!("the object has no map FLOODS"))?;
@@ -126,7 +128,7 @@ impl Counters {
 
     /// Skipped runs of the programs that speak rarely: nearly all of them had nothing to say.
     pub fn skipped_in_silence(&self) -> u64 {
-        let rare = self.programs.iter().filter(|p| SPEAK_RARELY.contains(&p.name));
+        let rare = self.programs.iter().filter(|p| p.rare);
         rare.map(Attached::skipped).sum()
     }
 

@@ -3,7 +3,7 @@
 //! Source of every row: kernel-hooks.md, verified in guests on 5.10 to 7.3. A row changes only together with the eBPF
 //! program it names.
 
-use super::report::AttachMode;
+use super::{deed_facts::DEED_FACTS, report::AttachMode};
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +64,22 @@ pub struct Hook {
     pub attach: Attach,
 }
 
+impl Hook {
+    /// A program that tells what contained tasks do; it runs at places that most tasks pass without anything to tell.
+    pub fn is_deed(self) -> bool {
+        self.program.contains("_deed_")
+    }
+
+    /// Both programs tell the same, alone or together: `fentry_X`, `kprobe_X`, `kretprobe_X` and `X_again` for the same X.
+    pub fn is_copy_of(self, other: Self) -> bool {
+        fn bare(program: &str) -> &str {
+            let program = program.strip_suffix("_again").unwrap_or(program);
+            ["fentry_", "kprobe_", "kretprobe_"].iter().find_map(|way| program.strip_prefix(way)).unwrap_or(program)
+        }
+        self.program != other.program && bare(self.program) == bare(other.program)
+    }
+}
+
 /// Hooks that together tell a fact: all or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -99,6 +115,8 @@ pub struct Fact {
     pub again: &'static [Hook],
     /// What is unseen when no candidate can be used.
     pub without: &'static str,
+    /// Detectors (`NST-…`) that judge by it.
+    pub detectors: &'static [&'static str],
 }
 
 use Attach::{Fentry, Fexit, Kprobe, Kretprobe, NsfsHandle, Syscall, TpBtf};
@@ -110,11 +128,11 @@ const KPROBE: &[Mode] = &[Mode::Kprobe];
 const TRACEPOINT: &[Mode] = &[Mode::Tracepoint];
 const NOT_FENTRY: &[Mode] = &[Mode::Kprobe, Mode::Tracepoint];
 
-const fn hook(program: &'static str, attach: Attach) -> Hook {
+pub(super) const fn hook(program: &'static str, attach: Attach) -> Hook {
     Hook { program, attach }
 }
 
-const fn full(modes: &'static [Mode], hooks: &'static [Hook]) -> Candidate {
+pub(super) const fn full(modes: &'static [Mode], hooks: &'static [Hook]) -> Candidate {
     Candidate { modes, hooks, invisible: None }
 }
 
@@ -128,8 +146,18 @@ const CALL_EXITS: &[Hook] = &[
 const CLONE_EXITS: &[Hook] =
     &[hook("sys_exit_clone", Syscall("sys_exit_clone")), hook("sys_exit_clone3", Syscall("sys_exit_clone3"))];
 
-/// Every fact, in the order in which `doctor` lists them.
-pub const FACTS: &[Fact] = &[
+/// Every fact, in the order in which `doctor` lists them: the life of namespaces, then what detectors judge by.
+pub const FACTS: &[Fact] = &{
+    let mut all = [LIFE[0]; LIFE.len() + DEED_FACTS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < LIFE.len() { LIFE[at] } else { DEED_FACTS[at - LIFE.len()] };
+        at += 1;
+    }
+    all
+};
+
+const LIFE: &[Fact] = &[
     Fact {
         name: "task-born",
         meaning: "a task is born, with the namespaces it starts in (io_uring workers too)",
@@ -137,6 +165,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[hook("task_newtask_again", TpBtf("task_newtask"))],
         without: "members that join by fork and clone; needs a kernel with BTF tracepoints (5.5, CONFIG_DEBUG_INFO_BTF)",
+        detectors: &["NST-023"],
     },
     Fact {
         name: "exec",
@@ -145,6 +174,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[hook("sched_process_exec_again", TpBtf("sched_process_exec"))],
         without: "time namespaces entered by exec",
+        detectors: &[],
     },
     Fact {
         name: "exit",
@@ -153,6 +183,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[hook("sched_process_exit_again", TpBtf("sched_process_exit"))],
         without: "members that leave by exiting",
+        detectors: &[],
     },
     Fact {
         name: "setns-unshare",
@@ -165,6 +196,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Preemptible,
         again: &[hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces"))],
         without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
+        detectors: &["NST-001", "NST-012", "NST-017"],
     },
     Fact {
         name: "user-ns",
@@ -177,6 +209,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Preemptible,
         again: &[hook("fentry_commit_creds_again", Fentry("commit_creds"))],
         without: "user namespaces entered by setns and unshare",
+        detectors: &["NST-001", "NST-012", "NST-015"],
     },
     Fact {
         name: "clone-copy",
@@ -195,6 +228,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[],
         without: "namespaces made by clone",
+        detectors: &["NST-015", "NST-023"],
     },
     Fact {
         name: "denied-setns-unshare",
@@ -216,6 +250,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[],
         without: "failed setns and unshare attempts",
+        detectors: &[],
     },
     Fact {
         name: "denied-clone",
@@ -229,6 +264,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[],
         without: "failed clone attempts; mount tracefs",
+        detectors: &[],
     },
     Fact {
         name: "setns-target",
@@ -272,6 +308,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Never,
         again: &[],
         without: "the target of a setns that failed; needs kprobes or BPF trampolines",
+        detectors: &[],
     },
     Fact {
         name: "destroyed",
@@ -295,6 +332,7 @@ pub const FACTS: &[Fact] = &[
             hook("fentry_proc_free_inum_again", Fentry("proc_free_inum")),
         ],
         without: "destruction of namespaces; needs kprobes, BPF trampolines, or nsfs file handles (6.18)",
+        detectors: &["NST-022"],
     },
     Fact {
         name: "pinned",
@@ -308,6 +346,7 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Preemptible,
         again: &[hook("fentry_nsfs_init_inode_again", Fentry("nsfs_init_inode"))],
         without: "namespaces being held open or bind-mounted; needs kprobes or BPF trampolines",
+        detectors: &["NST-022"],
     },
     Fact {
         name: "unpinned",
@@ -319,5 +358,6 @@ pub const FACTS: &[Fact] = &[
         doubled: Doubled::Preemptible,
         again: &[hook("fentry_nsfs_evict_again", Fentry("nsfs_evict"))],
         without: "the release of held namespaces; needs kprobes or BPF trampolines",
+        detectors: &["NST-022"],
     },
 ];

@@ -3,9 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
+    deed_facts::DEED_FACTS,
     facts::{Attach, Candidate, Doubled, FACTS, Fact, Hook},
     report::{AttachMode, Coverage, FactReport, HookUse},
 };
+
+/// In [`Offer::unusable`]: `bpf_probe_read_kernel`, which the programs of [`Hook::is_deed`] need.
+pub const PROBE_READS: &str = "probe reads";
 
 /// What this kernel offers, as far as planning cares.
 #[derive(Debug, Default)]
@@ -26,6 +30,11 @@ impl Offer {
     /// Why `hook` cannot be used; None = it can, as far as is known.
     fn objection(&self, hook: Hook) -> Option<String> {
         if let Some(reason) = self.unusable.get(hook.attach.kind()) {
+            return Some(reason.clone());
+        }
+        if let Some(reason) = self.unusable.get(PROBE_READS)
+            && hook.is_deed()
+        {
             return Some(reason.clone());
         }
         let exists = match hook.attach {
@@ -118,7 +127,14 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
             }
         }
     }
-    let report = FactReport { fact: fact.name, meaning: fact.meaning, coverage, hooks: uses, invisible };
+    let report = FactReport {
+        fact: fact.name,
+        meaning: fact.meaning,
+        coverage,
+        hooks: uses,
+        invisible,
+        for_detectors: DEED_FACTS.iter().any(|deed| deed.name == fact.name),
+    };
     (chosen, report)
 }
 

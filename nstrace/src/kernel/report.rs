@@ -62,6 +62,19 @@ pub struct FactReport {
     /// What stays unseen, and what (privilege, kernel feature) would show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invisible: Option<String>,
+    /// Detectors judge by it and nothing else needs it.
+    #[serde(skip)]
+    pub for_detectors: bool,
+}
+
+/// How much of what a detector judges by is seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DetectorReport {
+    /// Its id, e.g. `NST-003`.
+    pub detector: &'static str,
+    pub coverage: Coverage,
+    /// Facts that are not (wholly) seen.
+    pub unseen: Vec<&'static str>,
 }
 
 /// One precondition.
@@ -84,6 +97,7 @@ pub struct Report {
     /// Mode asked for; None = auto.
     pub attach: Option<AttachMode>,
     pub facts: Vec<FactReport>,
+    pub detectors: Vec<DetectorReport>,
 }
 
 impl Report {
@@ -100,14 +114,26 @@ impl Report {
         }
     }
 
-    /// The facts with something invisible, in one line for stderr; None when complete.
+    /// The facts with something invisible, in one line for stderr; None when complete. Those that only detectors judge by are
+    /// summed up as the detectors that are blind without them.
     pub fn missing_line(&self) -> Option<String> {
-        let missing: Vec<String> = self
-            .facts
-            .iter()
-            .filter(|f| f.coverage != Coverage::Full)
+        let unseen = self.facts.iter().filter(|f| f.coverage != Coverage::Full);
+        let mut missing: Vec<String> = unseen
+            .clone()
+            .filter(|f| !f.for_detectors)
             .map(|f| format!("{}: {}", f.fact, f.invisible.as_deref().unwrap_or("not seen")))
             .collect();
+        if unseen.clone().any(|f| f.for_detectors) {
+            let ids = |coverage| {
+                let with = self.detectors.iter().filter(|d| d.coverage == coverage).map(|d| d.detector);
+                with.collect::<Vec<_>>().join(" ")
+            };
+            let said =
+                [("detectors that cannot see: ", ids(Coverage::None)), ("that see in part: ", ids(Coverage::Partial))];
+            let said: Vec<String> =
+                said.iter().filter(|(_, ids)| !ids.is_empty()).map(|(words, ids)| format!("{words}{ids}")).collect();
+            missing.push(format!("{} (nstrace doctor says why)", said.join(", ")));
+        }
         (!missing.is_empty()).then(|| missing.join("; "))
     }
 }

@@ -2,18 +2,22 @@
 
 use anyhow::{Context, bail};
 use aya::{Ebpf, EbpfLoader, maps::RingBuf};
-use nstrace_common::{layout::Layout, slots::TYPES};
+use nstrace_common::{
+    layout::{Config, Layout},
+    slots::TYPES,
+};
 use zerocopy::IntoBytes;
 
 use super::{
     attach::{attach, unload},
     counters::Counters,
-    debug_log,
+    debug_log, deed_layout,
+    detectors::detectors,
     environment::{Environment, config},
     facts::Hook,
     layout::resolve,
     object,
-    plan::{Plan, plan},
+    plan::{PROBE_READS, Plan, plan},
     report::{AttachMode, Check, Report},
     ring::RingReader,
     task_iterator::read_tasks,
@@ -68,8 +72,16 @@ fn start_in(environment: &Environment, options: &Options, surroundings: &Surroun
     if let Err(reason) = &surroundings.handles {
         offer.unusable.insert("nsfs handle", reason.clone());
     }
+    // Lockdown's confidentiality level takes bpf_probe_read_kernel away; typed loads remain. The variable lets tests take
+    // that way on any kernel.
+    let typed = environment.lockdown.as_deref() == Some("confidentiality")
+        || std::env::var_os("NSTRACE_TYPED_LOADS").is_some_and(|v| v == "1");
+    if typed {
+        offer.unusable.insert(PROBE_READS, "lockdown forbids bpf_probe_read_kernel".to_owned());
+    }
     raise_memlock();
-    let mut ebpf = load(environment, options, &resolved.layout, own_btf, &btf, surroundings.initial)?;
+    let config = config(typed, own_btf, surroundings.initial);
+    let mut ebpf = load(&config, options, &resolved.layout, own_btf, &btf)?;
 
     debug_log::start(&mut ebpf);
     let mut attached: Vec<Hook> = Vec::new();
@@ -149,34 +161,31 @@ fn report(environment: &Environment, missing: &[String], attach: Option<AttachMo
         machine: environment.machine.clone(),
         checks,
         attach,
+        detectors: detectors(&chosen.facts),
         facts: chosen.facts,
     }
 }
 
 fn load(
-    environment: &Environment,
+    config: &Config,
     options: &Options,
     layout: &Layout,
     own_btf: &super::btf::Btf,
     btf: &aya::Btf,
-    initial: [u32; TYPES],
 ) -> anyhow::Result<Ebpf> {
     let Some(object) = object::embedded() else {
         bail!(
             "this binary was built without its eBPF programs: build it with `cargo xtask run` or `cargo xtask build`"
         );
     };
-    // Lockdown's confidentiality level takes bpf_probe_read_kernel away; typed loads remain. The variable lets tests take
-    // that way on any kernel.
-    let typed = environment.lockdown.as_deref() == Some("confidentiality")
-        || std::env::var_os("NSTRACE_TYPED_LOADS").is_some_and(|v| v == "1");
-    let config = config(typed, own_btf, initial);
     let mut loader = EbpfLoader::new();
     loader.btf(Some(btf)).override_global("LAYOUT", layout.as_bytes(), true).override_global(
         "CONFIG",
         config.as_bytes(),
         true,
     );
+    let deeds = deed_layout::resolve(own_btf);
+    loader.override_global("DEEDS", deeds.as_bytes(), true);
     if let Some(bytes) = options.ring_bytes {
         loader.map_max_entries("EVENTS", bytes);
     }

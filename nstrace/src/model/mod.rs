@@ -90,6 +90,7 @@ impl World {
             // What user space learns holds at any time.
             Event::CgroupPath { cgroup, path } => {
                 self.log.containers.learn_cgroup(*cgroup, path);
+                self.detectors.learn_cgroup(*cgroup, path);
                 self.log.containers.sweep(self.tasks.iter().map(|t| (t.task.key().tid, t.task.cgroup())));
             }
             Event::TaskCgroupPath { task, path } => {
@@ -196,6 +197,11 @@ impl World {
     /// UTC of a boot time, in nanoseconds, by the last clock anchor; 0 before the first one.
     pub fn utc_ns(&self, boot_ns: u64) -> i64 {
         self.log.utc_ns(boot_ns)
+    }
+
+    /// The container that a cgroup is of.
+    pub fn whose_cgroup(&self, cgroup: u64) -> Option<std::sync::Arc<Container>> {
+        self.log.containers.of_cgroup(cgroup)
     }
 
     /// The container a task belongs to.

@@ -67,6 +67,13 @@ impl DoctorView {
         for fact in &report.facts {
             self.fact(fact, width, out)?;
         }
+        if !report.detectors.is_empty() {
+            writeln!(out, "\nDETECTOR  COVERAGE  FACTS NOT SEEN")?;
+        }
+        for detector in &report.detectors {
+            let unseen = if detector.unseen.is_empty() { "-".to_owned() } else { detector.unseen.join(", ") };
+            writeln!(out, "{:8}  {}  {unseen}", detector.detector, self.coverage(detector.coverage))?;
+        }
         if report.is_complete() {
             writeln!(out, "\nnothing stays invisible")?;
         }
@@ -74,14 +81,9 @@ impl DoctorView {
     }
 
     fn fact(&self, fact: &FactReport, width: usize, out: &mut String) -> std::fmt::Result {
-        let (coverage, colour) = match fact.coverage {
-            Coverage::Full => ("full", AnsiColor::Green),
-            Coverage::Partial => ("partial", AnsiColor::Yellow),
-            Coverage::None => ("none", AnsiColor::Red),
-        };
         let hooks: Vec<String> = taken(fact).map(hook_name).collect();
         let hooks = if hooks.is_empty() { "-".to_owned() } else { hooks.join(", ") };
-        let coverage = self.paint(colour, &format!("{coverage:8}"));
+        let coverage = self.coverage(fact.coverage);
         writeln!(out, "{:width$}  {coverage}  {hooks}", fact.fact)?;
         let below = |out: &mut String, text: &str| writeln!(out, "{:width$}  {:8}  {text}", "", "");
         if self.verbose {
@@ -105,6 +107,16 @@ impl DoctorView {
             }
         }
         Ok(())
+    }
+
+    /// The word, padded and coloured.
+    fn coverage(&self, coverage: Coverage) -> String {
+        let (word, colour) = match coverage {
+            Coverage::Full => ("full", AnsiColor::Green),
+            Coverage::Partial => ("partial", AnsiColor::Yellow),
+            Coverage::None => ("none", AnsiColor::Red),
+        };
+        self.paint(colour, &format!("{word:8}"))
     }
 
     fn paint(&self, colour: AnsiColor, text: &str) -> String {
