@@ -142,6 +142,27 @@ fn a_service_in_a_sandbox_goes_back() {
 }
 
 #[test]
+fn a_container_that_is_made_step_by_step_is_one_too() {
+    let mut bench = Bench::new();
+    let script = bench.toy.clone(INIT, MNT | NET);
+    bench.toy.runs(script, HOST_ROOT); // a shell, that mounts this and that
+    let shell = bench.toy.clone(script, 0);
+    bench.toy.runs(shell, ROOT); // after pivot_root(2)
+    bench.toy.runs(shell, ROOT + 7); // chroot(2) inside a container makes no other one
+    let own = bench.slot(script, 2);
+    bench.toy.setns(shell, own);
+    let other = bench.toy.clone(script, 0);
+    bench.toy.runs(other, ROOT);
+    assert_eq!(bench.found(), []);
+    let host = bench.slot(INIT, 2);
+    bench.toy.setns(script, host);
+    assert_eq!(bench.found(), [], "the sandbox around it goes back");
+    bench.toy.setns(shell, host);
+    bench.toy.setns(other, host);
+    assert_eq!(bench.rules(), [rule("NST-001", Some("net")), rule("NST-001", Some("net"))]);
+}
+
+#[test]
 fn a_container_goes_about_among_what_it_made() {
     let mut bench = Bench::new();
     let shell = bench.container(INIT, ROOT);

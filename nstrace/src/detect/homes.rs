@@ -76,6 +76,12 @@ impl Homes {
         self.get(owner).filter(|home| home.set.contains(&ns)).map(|_| owner)
     }
 
+    /// The home inside `around` that has this root directory in this mount namespace.
+    pub fn with_root(&self, around: HomeId, mnt: NsKey, root: Option<(u32, u64)>) -> Option<HomeId> {
+        let is_it = |home: &Home| home.parent == around && home.root == root && home.set.contains(&mnt);
+        self.homes.iter().filter(|(_, home)| is_it(home)).map(|(id, _)| *id).min()
+    }
+
     /// A task of `home` made `ns`.
     pub fn made(&mut self, ns: NsKey, home: HomeId) {
         if home != HomeId::HOST {

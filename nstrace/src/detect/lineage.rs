@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::homes::{Grade, HomeId, Homes};
+use super::homes::{Grade, Home, HomeId, Homes};
 use crate::{
     deed::{Mounted, Place, Placed},
     event::{Event, SlotSet, TaskInfo, TaskKey},
@@ -154,8 +154,12 @@ impl Lineage {
         }
         let before = self.home(&placed.task);
         let around = if before == HomeId::HOST { self.around(world, placed) } else { before };
+        let is_settled = |home: &Home| home.grade == Grade::Container && home.set.contains(&mnt.key);
+        if self.homes.get(before).is_some_and(is_settled) {
+            return;
+        }
         let home = match self.homes.sealed_with(mnt.key) {
-            Some(home) => home,
+            Some(home) => self.inside(world, home, mnt.key, placed),
             None => self.found(world, around, placed),
         };
         if home == before {
@@ -170,6 +174,19 @@ impl Lineage {
         let pid = placed.slots.get(Slot::Member(NsType::Pid)).and_then(|name| world.find(name));
         let parent = pid.and_then(|pid| pid.parent()).and_then(|name| world.find(name));
         parent.map_or(HomeId::HOST, |parent| self.homes.owner(parent.key()))
+    }
+
+    /// Of a sandbox's tasks those that got a root directory of their own, by pivot_root(2) or chroot(2), are a container inside it:
+    /// a container that is made by one program after the other starts as a sandbox.
+    fn inside(&mut self, world: &World, home: HomeId, mnt: NsKey, placed: &Placed) -> HomeId {
+        let Some(place) = placed.root.as_ref().filter(|root| !root.host_root) else { return home };
+        let root = Some((place.dev, place.ino));
+        match self.homes.get(home) {
+            Some(sandbox) if sandbox.grade == Grade::Sandbox && sandbox.root != root => {
+                self.homes.with_root(home, mnt, root).unwrap_or_else(|| self.found(world, home, placed))
+            }
+            _ => home,
+        }
     }
 
     /// A new home.

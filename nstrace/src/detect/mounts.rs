@@ -57,7 +57,12 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             }
             let explain = format!("{who} mounted a {name} file system that belongs to the host's user namespace");
             let one = Found::new(&KERNEL_FILE_SYSTEM, &deed.task, explain).with_object(place.dev.into());
-            found.push(if nests && is_nesting(sight, deed) { one.with_severity(Severity::Info) } else { one });
+            found.push(match nests {
+                true if is_nesting(sight, deed) => one.with_severity(Severity::Info),
+                // What it shows of the host is what the task's own namespaces show; what it controls is a finding when it is opened.
+                true => one.with_severity(Severity::Medium),
+                false => one,
+            });
         }
         Act::Open if place.is(S_IFBLK) => {
             let explain = format!("{who} opened block device {} as '{}'", words::device(place.rdev), deed.name);
