@@ -36,13 +36,7 @@ fn take(proc: &Proc) -> Option<Census> {
 
 fn facts(census: &Census, ns: &Namespace) -> NsFacts {
     let name = |index: Option<NsIndex>| index.map(|index| census.namespace(index).name);
-    NsFacts {
-        ns: ns.name,
-        owner: name(ns.owner),
-        parent: name(ns.parent),
-        level: ns.level,
-        owner_uid: ns.owner_uid,
-    }
+    NsFacts { ns: ns.name, owner: name(ns.owner), parent: name(ns.parent), level: ns.level, owner_uid: ns.owner_uid }
 }
 
 /// The holder, when it is an nsfs file or mount; of a file in a message or ring the descriptor that leads to it.
