@@ -1,9 +1,8 @@
 //! Tasks being born: `task_newtask` (every task, io_uring and vhost workers included) and `copy_namespaces`.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fexit, kprobe, kretprobe, map},
-    maps::LruHashMap,
-    programs::{BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext},
+    macros::{btf_tracepoint, fexit},
+    programs::{BtfTracePointContext, FExitContext},
 };
 use nstrace_common::{
     record::{Fork, Transition, hook, kind},
@@ -12,9 +11,9 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    emit::{crowded, debug, lose, reserve},
+    emit::{crowded, debug, reserve},
     initial::all_initial,
-    kernel_memory::{Kptr, load_ptr, load_u32},
+    kernel_memory::{Kptr, load_ptr},
     namespace::{describe_active_pid, describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
     syscall::write_call,
@@ -26,7 +25,7 @@ use crate::{
 pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     let flags: u64 = ctx.arg(1);
-    debug!(&ctx, "task_newtask {} flags {:x}", load_u32(child, offset!(task_pid)), flags);
+    debug!(&ctx, "task_newtask {} flags {:x}", crate::kernel_memory::load_u32(child, offset!(task_pid)), flags);
     born(child, flags);
     0
 }
@@ -77,39 +76,6 @@ fn born(child: Kptr, flags: u64) {
 #[fexit(function = "copy_namespaces")]
 pub fn fexit_copy_namespaces(ctx: FExitContext) -> u32 {
     copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2));
-    0
-}
-
-/// The child that `copy_namespaces` works on, from entry to return, by tid of the caller. LRU: a return that the kernel did
-/// not let us see leaves its entry behind.
-#[map]
-static COPYING: LruHashMap<u32, (u64, u64)> = LruHashMap::with_max_entries(1024, 0);
-
-#[kprobe]
-pub fn kprobe_copy_namespaces(ctx: ProbeContext) -> u32 {
-    let flags: u64 = ctx.arg(0).unwrap_or(0);
-    if flags & CLONE_NEW_ANY == 0 {
-        return 0;
-    }
-    let child: u64 = ctx.arg(1).unwrap_or(0);
-    let tid = load_u32(current(), offset!(task_pid));
-    // An entry that is there is of a copy whose return was not seen; without an entry that of this one is not.
-    // SAFETY: only asked whether there is one.
-    let unseen = unsafe { COPYING.get(&tid) }.is_some();
-    if COPYING.insert(&tid, &(flags, child), 0).is_err() || unseen {
-        lose(hook::COPY_NAMESPACES);
-    }
-    0
-}
-
-#[kretprobe]
-pub fn kretprobe_copy_namespaces(ctx: RetProbeContext) -> u32 {
-    let tid = load_u32(current(), offset!(task_pid));
-    // SAFETY: copied out at once; only this task writes its own entry.
-    if let Some(&(flags, child)) = unsafe { COPYING.get(&tid) } {
-        let _ = COPYING.remove(&tid);
-        copied(flags, child as Kptr, ctx.ret::<i32>());
-    }
     0
 }
 

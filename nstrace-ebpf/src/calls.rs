@@ -6,9 +6,9 @@
 use aya_ebpf::{
     EbpfContext,
     helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_user},
-    macros::{fexit, kretprobe, map, tracepoint},
+    macros::{fexit, map, tracepoint},
     maps::LruHashMap,
-    programs::{FExitContext, RetProbeContext, TracePointContext},
+    programs::{FExitContext, TracePointContext},
 };
 use nstrace_common::{
     record::{Return, Transition, hook, kind},
@@ -35,22 +35,10 @@ pub fn fexit_ksys_unshare(ctx: FExitContext) -> u32 {
     0
 }
 
-#[kretprobe]
-pub fn kretprobe_ksys_unshare(ctx: RetProbeContext) -> u32 {
-    failed(ctx.ret::<i32>(), hook::UNSHARE);
-    0
-}
-
 /// `__x64_sys_setns(regs)` returned.
 #[fexit(function = "__x64_sys_setns")]
 pub fn fexit_sys_setns(ctx: FExitContext) -> u32 {
     failed(ctx.arg::<i64>(1) as i32, hook::SETNS);
-    0
-}
-
-#[kretprobe]
-pub fn kretprobe_sys_setns(ctx: RetProbeContext) -> u32 {
-    failed(ctx.ret::<i64>() as i32, hook::SETNS);
     0
 }
 
@@ -73,6 +61,21 @@ const EXIT_RET: usize = 16;
 fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
     // SAFETY: the record of a syscall exit tracepoint is 24 bytes long; context loads need no helper.
     unsafe { ctx.as_ptr().cast::<u8>().add(EXIT_RET).cast::<i64>().read_volatile() as i32 }
+}
+
+/// For kprobe mode. No kretprobe: the kernel keeps so many instances of one as there are CPUs (before 6.1), so a call that
+/// sleeps would keep the failure of another from being seen, and nothing counts that.
+#[tracepoint]
+pub fn sys_exit_unshare_failed(ctx: TracePointContext) -> u32 {
+    failed(tracepoint_ret(&ctx), hook::UNSHARE);
+    0
+}
+
+/// See [`sys_exit_unshare_failed`].
+#[tracepoint]
+pub fn sys_exit_setns_failed(ctx: TracePointContext) -> u32 {
+    failed(tracepoint_ret(&ctx), hook::SETNS);
+    0
 }
 
 #[tracepoint]

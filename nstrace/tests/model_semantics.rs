@@ -6,9 +6,9 @@ mod model_support;
 use model_support::{CLONE_THREAD, INIT, IPC, MNT, NET, PID, TIME, Toy, USER, UTS, nr};
 use nstrace::{
     decode::decode,
-    event::{Call, Event, Stamp, Stamped, TransitionAt, Via},
+    event::{Call, Event, NsFacts, Stamp, Stamped, TransitionAt, Via},
     model::{Change, Container, What, World},
-    ns::NsType,
+    ns::{NsName, NsType},
 };
 use nstrace_common::record::{hook, kind};
 
@@ -616,6 +616,65 @@ fn a_resync_finds_what_was_lost() {
         assert_eq!(lines.last().unwrap(), "resynced");
         assert_eq!(w.world.find(w.toy.name(w.toy.of_type(a.max(c), NsType::Net))).unwrap().nprocs(), Some(2));
     }
+}
+
+/// What the census says of a namespace, without its owner.
+fn found(w: &mut Watch, ns: NsName) -> Stamped {
+    let stamp = Stamp { boot_ns: w.toy.tick(), cpu: 0, seq: 0 };
+    let facts = NsFacts { ns, owner: None, parent: None, level: None, owner_uid: None };
+    Stamped { stamp, event: Event::Namespace(facts) }
+}
+
+#[test]
+fn a_resync_leaves_what_the_census_found() {
+    for seen in [true, false] {
+        let mut w = Watch::new(true);
+        let a = w.toy.clone(INIT, 0);
+        w.toy.unshare(a, NET);
+        let net = w.toy.name(w.toy.of_type(a, NsType::Net));
+        w.toy.exit(a);
+        // The toy has ended it; the kernel keeps it, by a socket.
+        let mut records = w.toy.records();
+        records.retain(|record| !matches!(record.event, Event::Freed { .. }));
+        w.apply(&records);
+        let mut events = w.toy.visit(true);
+        if seen {
+            events.push(found(&mut w, net));
+        }
+        events.push(w.toy.snapshot_end());
+        let ended = ["destroyed net exit 2 lifetime", "resynced"];
+        assert_eq!(w.apply(&events), if seen { &ended[1..] } else { &ended });
+    }
+}
+
+#[test]
+fn a_record_from_before_the_census_may_come_after_it() {
+    for ids in [true, false] {
+        let mut w = Watch::new(ids);
+        let a = w.toy.clone(INIT, 0);
+        w.lines();
+        let mut events = w.toy.visit(true);
+        w.toy.unshare(a, NET);
+        let net = w.toy.name(w.toy.of_type(a, NsType::Net));
+        events.extend([found(&mut w, net), w.toy.snapshot_end()]);
+        assert_eq!(w.apply(&events), ["created net unknown -", "resynced"]);
+        assert_eq!(w.lines(), ["left initial net unshare 2", "joined net unshare 2"]);
+    }
+}
+
+#[test]
+fn what_is_held_does_not_end() {
+    let mut w = Watch::new(true);
+    let a = w.toy.clone(INIT, NET);
+    let net = w.toy.of_type(a, NsType::Net);
+    w.toy.pin(a, net, nr::OPEN);
+    w.toy.exit(a);
+    w.lines();
+    w.toy.unpin(INIT, net, nr::CLOSE);
+    let mut records = w.toy.records();
+    records.retain(|record| !matches!(record.event, Event::Unpinned { .. }));
+    // Its last release was not seen, so nobody is blamed for its end.
+    assert_eq!(w.apply(&records), ["unpinned net unknown -", "destroyed net unknown - lifetime"]);
 }
 
 #[test]

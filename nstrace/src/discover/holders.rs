@@ -17,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    Missed, Proc, ReadError, liveness, mountinfo, raw,
+    Missed, Proc, ReadError, clock, liveness, mountinfo, raw,
     read::{numeric_names, open_dir, read_file, read_link},
     task_files::parse_ns_link,
 };
@@ -25,6 +25,8 @@ use super::{
 /// One nsfs file or mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
+    /// CLOCK_BOOTTIME right before it was read: what lets it go comes later.
+    pub boot_ns: u64,
     /// With its 64-bit id where the kernel has them and they can be had without side effect: of descriptors, and of
     /// mounts in the reader's own mount namespace (other paths may lead through file systems that hang on purpose).
     pub ns: NsName,
@@ -88,7 +90,7 @@ impl Proc {
         let root = self.open()?;
         let own_mnt_ns = self.own_mnt_ns(&root);
         let mut scan = HolderScan::default();
-        scan.missed = self.mounts(|mnt_ns, mount, hidden| {
+        scan.missed = self.mounts(|boot_ns, mnt_ns, mount, hidden| {
             if mount.fstype != b"nsfs" {
                 return;
             }
@@ -100,7 +102,7 @@ impl Proc {
                 ns = with_id(ns, &root, &point);
             }
             let path = String::from_utf8_lossy(&mount.point).into_owned();
-            scan.holders.push(Holder { ns, holder: PinHolder::Mount { mnt_ns, path }, tid: None, hidden });
+            scan.holders.push(Holder { boot_ns, ns, holder: PinHolder::Mount { mnt_ns, path }, tid: None, hidden });
         })?;
         Ok(scan)
     }
@@ -155,15 +157,17 @@ impl Proc {
     /// `mountinfo` is read of one thread per mount namespace and root directory: a process under chroot(2) sees only
     /// the mounts below its root, so one without gives the better path and is read first. The thread that was found first may
     /// have ended by then; the next one is asked.
-    fn mounts(&self, mut each: impl FnMut(u32, &mountinfo::Mount<'_>, bool)) -> Result<Missed, ReadError> {
+    fn mounts(&self, mut each: impl FnMut(u64, u32, &mountinfo::Mount<'_>, bool)) -> Result<Missed, ReadError> {
         let root = self.open()?;
         let mut missed = Missed::default();
         let mut seen: HashMap<u32, HashSet<u64>> = HashMap::new();
         let mut text = Vec::new();
         for (mnt_ns, readers) in mount_namespaces(&root, self, &mut missed)? {
             let mut failed = None;
+            let mut boot_ns = 0;
             let found = readers.into_iter().any(|(tgid, tid)| {
                 let path = format!("{tgid}/task/{tid}/mountinfo");
+                boot_ns = clock::boot_ns();
                 let read = CString::new(path.as_str())
                     .map_err(|_| ReadError::Malformed("path"))
                     .and_then(|name| read_file(&root, &name, &mut text));
@@ -184,7 +188,7 @@ impl Proc {
             let hidden = mountinfo::hidden(&table);
             for mount in &table {
                 if ids.insert(mount.id) {
-                    each(mnt_ns, mount, hidden.contains(&mount.id));
+                    each(boot_ns, mnt_ns, mount, hidden.contains(&mount.id));
                 }
             }
         }
@@ -285,6 +289,7 @@ fn scan_fds(dir: &OwnedFd, (tgid, tid): (u32, u32), fds: &[u32], nsfs: Option<(u
     let mut buffer = [0; libc::PATH_MAX as usize];
     for &fd in fds {
         let Ok(name) = CString::new(fd.to_string()) else { continue };
+        let boot_ns = clock::boot_ns();
         let found = match read_link(dir.as_fd(), &name, &mut buffer) {
             Ok(link) if link.starts_with(b"/") => nsfs.and_then(|device| nsfs_behind(dir, &name, device)),
             Ok(b"anon_inode:[io_uring]") => {
@@ -299,7 +304,13 @@ fn scan_fds(dir: &OwnedFd, (tgid, tid): (u32, u32), fds: &[u32], nsfs: Option<(u
         };
         if let (Some((ns_type, inum)), Ok(fd)) = (found, i32::try_from(fd)) {
             let ns = with_id(NsName { ns_type, inum, id: None }, dir, &name);
-            scan.holders.push(Holder { ns, holder: PinHolder::Fd { tgid, fd }, tid: Some(tid), hidden: false });
+            scan.holders.push(Holder {
+                boot_ns,
+                ns,
+                holder: PinHolder::Fd { tgid, fd },
+                tid: Some(tid),
+                hidden: false,
+            });
         }
     }
 }

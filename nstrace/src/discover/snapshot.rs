@@ -84,7 +84,10 @@ pub fn holders(proc: &Proc) -> Result<Snapshot, ReadError> {
     // One after the other: a holder that is passed on in between is rather seen twice than not at all.
     for scan in [Proc::nsfs_fds, Proc::nsfs_mounts] {
         let HolderScan { holders, missed, .. } = scan(proc)?;
-        let pins = holders.into_iter().map(|found| now(Event::SnapshotPin { ns: found.ns, holder: found.holder }));
+        let pins = holders.into_iter().map(|found| Stamped {
+            stamp: Stamp { boot_ns: found.boot_ns, cpu: 0, seq: 0 },
+            event: Event::SnapshotPin { ns: found.ns, holder: found.holder },
+        });
         snapshot.events.extend(pins);
         snapshot.missed.add(missed);
     }

@@ -216,14 +216,8 @@ const LIFE: &[Fact] = &[
         meaning: "clone makes namespaces for a child, even one that is never born",
         candidates: &[
             full(FENTRY, &[hook("fexit_copy_namespaces", Fexit("copy_namespaces"))]),
-            full(
-                KPROBE,
-                &[
-                    hook("kprobe_copy_namespaces", Kprobe("copy_namespaces")),
-                    hook("kretprobe_copy_namespaces", Kretprobe("copy_namespaces")),
-                ],
-            ),
-            full(TRACEPOINT, &[hook("task_newtask", TpBtf("task_newtask"))]),
+            // The birth of the child tells of them as well. A kretprobe here would miss what runs while another clone sleeps.
+            full(NOT_FENTRY, &[hook("task_newtask", TpBtf("task_newtask"))]),
         ],
         doubled: Doubled::Never,
         again: &[],
@@ -238,18 +232,19 @@ const LIFE: &[Fact] = &[
                 FENTRY,
                 &[hook("fexit_ksys_unshare", Fexit("ksys_unshare")), hook("fexit_sys_setns", Fexit("__x64_sys_setns"))],
             ),
+            // No kretprobes: before 6.1 they miss a failure while another task sleeps in the same call.
             full(
                 KPROBE,
                 &[
-                    hook("kretprobe_ksys_unshare", Kretprobe("ksys_unshare")),
-                    hook("kretprobe_sys_setns", Kretprobe("__x64_sys_setns")),
+                    hook("sys_exit_setns_failed", Syscall("sys_exit_setns")),
+                    hook("sys_exit_unshare_failed", Syscall("sys_exit_unshare")),
                 ],
             ),
             full(TRACEPOINT, CALL_EXITS),
         ],
         doubled: Doubled::Never,
         again: &[],
-        without: "failed setns and unshare attempts",
+        without: "failed setns and unshare attempts; mount tracefs",
         detectors: &[],
     },
     Fact {

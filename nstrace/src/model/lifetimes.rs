@@ -200,10 +200,17 @@ impl World {
     /// Forgets a namespace that no task refers to. `lost`: nobody knows how it ended.
     pub(super) fn retire(&mut self, stamp: Stamp, ns: NsIndex, lost: bool, out: &mut Vec<Change>) {
         let known = self.namespaces.get_mut(ns);
+        // What files and mounts hold does not end, so the last of them went unseen.
+        let held = std::mem::take(&mut known.pinned);
+        if held {
+            let what = What::Unpinned { ns: known.seen() };
+            self.log.write(out, stamp, what, None, Some(Cause::UNKNOWN));
+        }
+        let known = self.namespaces.get_mut(ns);
         let lifetime_ns = known.creation.as_ref().map(|c| stamp.boot_ns.saturating_sub(c.boot_ns));
         let what = What::Destroyed { ns: known.seen(), lifetime_ns };
-        let release = known.release.take().filter(|_| !lost);
-        let held = [known.owner(), known.parent()];
+        let release = known.release.take().filter(|_| !lost && !held);
+        let above = [known.owner(), known.parent()];
         let (task, cause) = match &release {
             Some(r) => (r.task.as_ref().map(super::tasks::CompactTask::info), r.cause()),
             None => (None, Cause::UNKNOWN),
@@ -211,7 +218,7 @@ impl World {
         self.log.write(out, stamp, what, task.as_ref(), Some(cause));
         self.namespaces.remove(ns);
         // It held its owner and its parent.
-        for name in held.into_iter().flatten() {
+        for name in above.into_iter().flatten() {
             if let Some(ns) = self.namespaces.find(name) {
                 self.released(stamp, ns, task.as_ref(), cause);
             }

@@ -98,7 +98,7 @@ impl Crew {
             drop(member.child.stdin.take());
         }
         let mut left: Vec<u64> = done.iter().map(|member| member.number).collect();
-        let deadline = Instant::now() + patience();
+        let deadline = Instant::now() + patience() * 4;
         while !left.is_empty() {
             match self.receive(deadline)? {
                 (number, None) => left.retain(|other| *other != number),
@@ -136,7 +136,7 @@ impl Crew {
             member.script.extend(round.ops);
         }
         let mut busy: Vec<u64> = self.members.iter().map(|member| member.number).collect();
-        let deadline = Instant::now() + patience();
+        let deadline = Instant::now() + patience() * 4;
         while !busy.is_empty() {
             let (number, record) = self.receive(deadline)?;
             let Some(record) = record else { bail!("worker {number} ended in the middle of a round") };
@@ -154,7 +154,7 @@ impl Crew {
         match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(said) => Ok(said),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                bail!("the workers did not get done within {:?}", patience())
+                bail!("the workers did not get done within {:?}", patience() * 4)
             }
         }
     }

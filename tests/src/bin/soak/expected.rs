@@ -261,18 +261,14 @@ pub struct Late<'a> {
 pub struct Tolerated {
     /// Records that came later than what followed from them.
     pub overtaken: u64,
-    /// Refusals that a kretprobe had no instance free for.
-    pub unseen: u64,
 }
 
 impl Expected {
-    /// Where the lines differ from what is expected. `late`: None when no hook is; `starving`: a kretprobe reports refusals,
-    /// and the kernel has one instance of it for each CPU, so that a call which sleeps keeps others from being seen.
+    /// Where the lines differ from what is expected. `late`: None when no hook is.
     pub fn differences(
         &self,
         said: &HashMap<(u32, &'static str), Vec<Item>>,
         late: Option<Late<'_>>,
-        starving: bool,
     ) -> (BTreeSet<String>, Tolerated) {
         let none = Vec::new();
         let (mut differences, mut tolerated) = (BTreeSet::new(), Tolerated::default());
@@ -287,9 +283,6 @@ impl Expected {
             }
             if let Some(late) = late {
                 tolerated.overtaken += drop_overtaken(&mut wanted, &mut got) + drop_orphans(key.1, &mut wanted, late);
-            }
-            if starving && key.1 == "denied" {
-                tolerated.unseen += drop_unseen(&mut wanted, &got);
             }
             let equal = wanted.len() == got.len() && wanted.iter().zip(&got).all(|(wanted, got)| wanted.allows(got));
             if !equal {
@@ -308,14 +301,6 @@ impl Expected {
         }
         (differences, tolerated)
     }
-}
-
-/// Leaves out what no line tells, as far as the others come in their order.
-fn drop_unseen(wanted: &mut Vec<Item>, got: &[Item]) -> u64 {
-    let before = wanted.len();
-    let mut next = got.iter().peekable();
-    wanted.retain(|item| next.next_if(|line| item.allows(line)).is_some());
-    (before - wanted.len()) as u64
 }
 
 /// Leaves out creations that were said to be by nobody knows whom.

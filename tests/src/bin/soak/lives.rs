@@ -37,6 +37,7 @@ pub struct Lives {
     pub lines: u64,
     pub created: u64,
     pub lost: u64,
+    pub lost_by_hook: BTreeMap<String, u64>,
     pub losses: u64,
     pub resyncs: u64,
     /// Otherwise holders show in snapshots and censuses only.
@@ -72,6 +73,7 @@ impl Lives {
             lines: 0,
             created: 0,
             lost: 0,
+            lost_by_hook: BTreeMap::new(),
             losses: 0,
             resyncs: 0,
             sees_pins: false,
@@ -102,8 +104,11 @@ impl Lives {
         self.last.push_back(line.raw.clone());
         match line.event.as_str() {
             "lost" => {
-                let count = serde_json::from_str::<serde_json::Value>(&line.raw).ok();
-                self.lost += count.and_then(|v| nstrace_tests::line::number(v.get("count"))).unwrap_or(1);
+                let document: serde_json::Value = serde_json::from_str(&line.raw).unwrap_or_default();
+                let count = nstrace_tests::line::number(document.get("count")).unwrap_or(1);
+                let hook = document["hook"].as_str().unwrap_or("unknown").to_owned();
+                self.lost += count;
+                *self.lost_by_hook.entry(hook).or_default() += count;
                 self.losses += 1;
                 (self.lossy, self.unrepaired) = (true, true);
             }
@@ -179,6 +184,9 @@ impl Lives {
             }
             "pinned" if std::mem::replace(&mut life.pinned, true) => return Err("it is pinned already"),
             "unpinned" if !std::mem::replace(&mut life.pinned, false) => return Err("it was not pinned"),
+            "unpinned" if self.sees_pins && !self.lossy && line.task.is_none() => {
+                return Err("nobody was seen to let go of it");
+            }
             "destroyed" => {
                 let life = self.living.remove(&name).unwrap_or_default();
                 if let Some(id) = id {

@@ -50,8 +50,6 @@ struct Abilities {
     lists: bool,
     /// setns and unshare are seen when they return.
     late: bool,
-    /// See [`Expected::differences`].
-    starving: bool,
 }
 
 /// See the module.
@@ -121,8 +119,6 @@ impl<'a> Run<'a> {
             ends: facts.unseen("destroyed").is_none(),
             lists: release() >= (6, 18),
             late: facts.unseen("setns-target").is_some(),
-            // From then on there are at least ten.
-            starving: attach == "kprobe" && release() < (6, 1),
         };
         let more: Vec<String> =
             options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
@@ -199,7 +195,6 @@ impl<'a> Run<'a> {
         }
         let tolerated = std::mem::take(&mut self.tolerated);
         self.tolerated_before.overtaken += tolerated.overtaken;
-        self.tolerated_before.unseen += tolerated.unseen;
         if differences.is_empty() {
             self.expected.next_round();
             self.stream.lives().0.next_round();
@@ -266,7 +261,7 @@ impl<'a> Run<'a> {
         }
         if !lives.lossy {
             let late = self.abilities.late.then_some(Late { orphans: &lives.orphans });
-            let (found, tolerated) = self.expected.differences(&lives.said, late, self.abilities.starving);
+            let (found, tolerated) = self.expected.differences(&lives.said, late);
             differences.extend(found);
             self.tolerated = tolerated;
         }
@@ -318,7 +313,7 @@ impl<'a> Run<'a> {
         let lives = &guard.0;
         format!(
             "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census), \
-             {} records overtaken by what followed, {} refusals that a kretprobe missed, {} lost in {} losses, {} resynced ({} ends told too early), {:.0} s",
+             {} records overtaken by what followed, {} lost in {} losses {:?}, {} resynced ({} ends told too early), {:.0} s",
             self.expected.operations,
             self.expected.processes_made,
             lives.created,
@@ -327,9 +322,9 @@ impl<'a> Run<'a> {
             self.lossy_rounds,
             self.censuses,
             self.tolerated_before.overtaken,
-            self.tolerated_before.unseen,
             lives.lost,
             lives.losses,
+            lives.lost_by_hook,
             lives.resyncs,
             lives.returned,
             start.elapsed().as_secs_f64()
