@@ -4,7 +4,11 @@
 mod cli_common;
 
 use jsonschema::Validator;
-use nstrace::view::{View, csv, ecs, ocsf, origin::Origin};
+use nstrace::{
+    detect::{Finding, Severity},
+    model::{Change, What},
+    view::{View, csv, ecs, ocsf, origin::Origin},
+};
 use serde_json::{Value, json};
 
 fn origin() -> Origin {
@@ -15,10 +19,20 @@ fn origin() -> Origin {
     }
 }
 
+/// One of each kind, and a finding that no exception covers.
+fn all() -> Vec<Change> {
+    let mut changes = cli_common::all();
+    let last = changes.last().expect("there are some").clone();
+    let What::Finding(finding) = &last.what else { panic!("the last one is a finding: {last:?}") };
+    let open = Finding { suppressed: None, count: 1, severity: Severity::High, ..(**finding).clone() };
+    changes.push(Change { seq: last.seq + 1, what: What::Finding(Box::new(open)), ..last });
+    changes
+}
+
 fn text(view: &View) -> String {
     let mut out = Vec::new();
     view.heading(&mut out);
-    for change in cli_common::all() {
+    for change in all() {
         view.line(&change, &mut out);
     }
     String::from_utf8(out).expect("UTF-8 whatever the names")
@@ -144,12 +158,45 @@ fn ocsf_says_what_the_event_says() {
 }
 
 #[test]
+fn findings_are_alerts() {
+    let lines = lines(&View::Ecs(origin()));
+    let [.., suppressed, open] = lines.as_slice() else { panic!("two findings") };
+    assert_eq!((&open["event"]["kind"], &suppressed["event"]["kind"]), (&json!("alert"), &json!("event")));
+    assert_eq!((&open["event"]["severity"], &suppressed["event"]["severity"]), (&json!(4), &json!(5)));
+    assert_eq!(open["rule"]["id"], "NST-001");
+    assert_eq!(
+        open["threat"],
+        json!({"framework": "MITRE ATT&CK",
+            "technique": {"id": ["T1611", "T1055"], "subtechnique": {"id": ["T1055.008"]}}})
+    );
+    let lines = self::lines(&View::Ocsf(origin()));
+    let [.., suppressed, open] = lines.as_slice() else { panic!("two findings") };
+    for (key, value) in [
+        ("class_uid", json!(2004)),
+        ("category_uid", json!(2)),
+        ("type_uid", json!(200_401)),
+        ("severity", json!("High")),
+        ("status", json!("New")),
+        ("is_alert", json!(true)),
+    ] {
+        assert_eq!(open[key], value, "{key}");
+    }
+    assert_eq!((&suppressed["activity_name"], &suppressed["status_id"]), (&json!("Update"), &json!(3)));
+    let info = &open["finding_info"];
+    assert_eq!(info["analytic"]["uid"], "NST-001");
+    assert_eq!(info["attacks"][1], json!({"technique": {"uid": "T1055"}, "sub_technique": {"uid": "T1055.008"}}));
+    let sequence = open["metadata"]["sequence"].as_i64().expect("a number");
+    assert_eq!(info["uid"], format!("{}/{sequence}", origin().boot_id));
+    assert_eq!(info["related_events"][0]["uid"], format!("{}/18", origin().boot_id));
+}
+
+#[test]
 fn csv_is_read_back() {
     let text = text(&View::Csv);
     let mut reader = ::csv::ReaderBuilder::new().terminator(::csv::Terminator::CRLF).from_reader(text.as_bytes());
     assert_eq!(reader.headers().expect("a header"), csv::COLUMNS.as_slice());
     let rows: Vec<::csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("rows of equal length");
-    let changes = cli_common::all();
+    let changes = all();
     assert_eq!(rows.len(), changes.len());
     let cell = |row: usize, name: &str| {
         let column = csv::COLUMNS.iter().position(|c| *c == name).expect("a column");
@@ -170,6 +217,13 @@ fn csv_is_read_back() {
     let holders: Value = serde_json::from_str(&cell(1, "holders")).expect("holders are JSON");
     assert_eq!(holders[1]["path"], "/run/netns/a\x1b[2J\u{202e}b");
     assert_eq!(cell(15, "lost"), u64::MAX.to_string());
+    assert_eq!((cell(17, "act").is_empty(), cell(18, "act").is_empty()), (false, true));
+    let open = rows.len() - 1;
+    assert_eq!((cell(open, "rule"), cell(open, "severity")), ("NST-001".into(), "high".into()));
+    assert_eq!((cell(open, "mitre"), cell(open, "count")), ("T1611 T1055.008".into(), "1".into()));
+    assert!(cell(open, "explain").starts_with(r"sh\x1b[1m (pid 5002)"), "{}", cell(open, "explain"));
+    assert_eq!((cell(open, "suppressed"), cell(open - 1, "suppressed")), (String::new(), "it may".into()));
+    assert_eq!(cell(open, "evidence"), format!("18 {}", 1_u64 << 60));
 }
 
 #[test]

@@ -14,14 +14,15 @@ use std::{
 use nstrace::{
     engine::Named,
     recording::{
-        Keep, Options, Recording,
+        Options, Recording, Writer,
         containers::Containers,
-        entry::Kind,
+        document::Session,
+        entry::{Kind, Span},
         verify::{Depth, verify},
     },
 };
 use recording_rows::{rows, time, write};
-use recording_support::{create, host, watch};
+use recording_support::{host, session, watch};
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/recording")
@@ -54,7 +55,10 @@ fn write_seeds() {
     fs::create_dir_all(corpus()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nst");
-    let mut writer = create(&path, Options { keep: Keep::default(), keyframe: Some(60), ..Options::default() });
+    // Of no version: what the model concludes may change without the seeds.
+    let session = Session { tool: "nstrace seed".to_owned(), ..session() };
+    let options = Options { keyframe: Some(60), ..Options::default() };
+    let mut writer = Writer::create(&path, &session, Span::moment(1, 1), options).unwrap();
     watch(&mut writer, &host(120));
     let id = "5".repeat(64);
     let web = Named { runtime: "docker".to_owned(), id, name: Some("web".to_owned()), ..Named::default() };

@@ -140,6 +140,28 @@ fn an_age_is_kept_to() {
     assert_eq!(left, lines[lines.len() - left.len()..]);
 }
 
+/// What is urgent does not wait for its turn, unless something was written just now.
+#[test]
+fn a_flush_writes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nst");
+    let facts = host(400);
+    let mut writer = create(&path, Options::default());
+    let begun = std::time::Instant::now();
+    let seen = || verify(&path, None, Depth::All).unwrap().facts;
+    watch(&mut writer, &facts[..100]);
+    assert_eq!(seen(), 0);
+    // The entry of the session was written when it was made.
+    while begun.elapsed() < Duration::from_millis(100) {
+        std::thread::yield_now();
+    }
+    writer.flush().unwrap();
+    assert_eq!(seen(), 100);
+    // Nothing waits; what was committed goes to the disk.
+    writer.flush().unwrap();
+    assert_eq!(seen(), 100);
+}
+
 #[test]
 fn numbers_that_never_came_are_losses() {
     let folder = tempfile::tempdir().unwrap();

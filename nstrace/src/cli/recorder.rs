@@ -4,8 +4,9 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use super::{naming::Naming, stream::Model, unseen::Unseen};
 use crate::{
+    detect::Severity,
     event::{Event, Stamped},
-    model::{Change, World},
+    model::{Change, What, World},
     ns::NsName,
     recording::{WriteError, Writer, document::Keyframe, entry::Kind},
     source::{
@@ -143,11 +144,23 @@ impl Source for Recorder {
     }
 }
 
+/// What must not be lost with a machine that goes down with it: a finding that somebody has to act upon.
+fn is_urgent(change: &Change) -> bool {
+    match &change.what {
+        What::Finding(finding) => finding.severity >= Severity::High && finding.suppressed.is_none(),
+        _ => false,
+    }
+}
+
 impl Model for Recorded {
     fn apply(&mut self, event: &Stamped, changes: &mut Vec<Change>) {
         let mut desk = self.desk.borrow_mut();
         desk.record(event);
+        let told = changes.len();
         self.world.apply(event, changes);
+        if desk.failed.is_none() && changes[told..].iter().any(is_urgent) {
+            desk.failed = desk.writer.flush().err();
+        }
         if desk.failed.is_none() && desk.writer.wants_keyframe() {
             desk.failed = desk.keyframe(&self.world).err();
         }

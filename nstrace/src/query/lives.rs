@@ -39,6 +39,7 @@ INSERT INTO temp.memberships SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
 WHERE NOT EXISTS (SELECT 1 FROM temp.memberships WHERE ns_key = ?1 AND pid = ?6 AND \"left\" IS NULL)";
 const LEFT: &str = "\
 UPDATE temp.memberships SET \"left\" = ?3, left_via = ?4, comm = ?5 WHERE ns_key = ?1 AND pid = ?2 AND \"left\" IS NULL";
+const FINDING: &str = "INSERT INTO temp.findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const FORMER_MEMBER: &str = "\
 INSERT INTO temp.memberships VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL, NULL, ?10, ?11)";
 
@@ -48,12 +49,13 @@ pub(super) struct Lives<'d> {
     tasks: Option<Tasks<'d>>,
     holders: Option<Holders<'d>>,
     memberships: Option<Memberships<'d>>,
+    findings: Option<Statement<'d>>,
 }
 
 impl<'d> Lives<'d> {
     pub fn new(database: &'d Connection, read: &Read) -> rusqlite::Result<Self> {
         let sql = |sql| database.prepare(sql);
-        let mut lives = Self { namespaces: None, tasks: None, holders: None, memberships: None };
+        let mut lives = Self { namespaces: None, tasks: None, holders: None, memberships: None, findings: None };
         if read.table(&tables::NAMESPACES) {
             let (seen, created, destroyed) = (sql(NAMESPACE)?, sql(CREATED)?, sql(DESTROYED)?);
             lives.namespaces = Some(Namespaces { seen, created, destroyed, nprocs: sql(NPROCS)? });
@@ -68,6 +70,9 @@ impl<'d> Lives<'d> {
             let (join, leave, left_before) = (sql(MEMBER)?, sql(LEFT)?, sql(FORMER_MEMBER)?);
             lives.memberships = Some(Memberships { join, leave, left_before });
         }
+        if read.table(&tables::FINDINGS) {
+            lives.findings = Some(sql(FINDING)?);
+        }
         Ok(lives)
     }
 
@@ -81,6 +86,23 @@ impl<'d> Lives<'d> {
             if !matches!(change.what, What::Destroyed { .. }) {
                 tasks.seen(task, change.container.as_deref(), &now(change), deeds)?;
             }
+        }
+        if let (Some(insert), What::Finding(finding)) = (&mut self.findings, &change.what) {
+            let evidence = finding.evidence.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+            insert.execute(params![
+                number(change.seq),
+                now(change),
+                finding.rule,
+                finding.severity.name(),
+                finding.title,
+                finding.mitre.join(" "),
+                finding.explain,
+                evidence,
+                number(finding.count),
+                finding.suppressed,
+                change.task.map(|task| task.tgid),
+                change.container.as_ref().map(|container| container.id.as_str()),
+            ])?;
         }
         if let Some(holders) = &mut self.holders {
             holders.learn(change)?;

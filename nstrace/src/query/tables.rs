@@ -137,6 +137,8 @@ pub const FINDINGS: Table = Table {
         ("mitre", "TEXT", "ATT&CK techniques, spaces between"),
         ("explain", "TEXT", "one sentence with the names and numbers"),
         ("evidence", "TEXT", "seq of the events behind it, spaces between"),
+        ("count", "INTEGER", "how often it was so by then: told again at each power of ten"),
+        ("suppressed", "TEXT", "the exception that covers it; NULL: none"),
         ("pid", "INTEGER", "process it is about"),
         ("container", "TEXT", "id of its container"),
     ],

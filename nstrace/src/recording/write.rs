@@ -26,6 +26,8 @@ use crate::{
 
 /// A fact is in the file after this time at the latest, and on the disk.
 const DELAY: Duration = Duration::from_secs(1);
+/// [`Writer::flush`] waits for the disk this often at most: whoever causes findings shall not hold up the recorder.
+const FLUSHING: Duration = Duration::from_millis(50);
 /// Facts between two keyframes: a reader that starts in the middle applies so many at most.
 const KEYFRAME_FACTS: u64 = 200_000;
 /// Time between two seals of what has come since.
@@ -91,6 +93,8 @@ pub struct Writer {
     since_keyframe: u64,
     synced: Instant,
     syncing: bool,
+    /// Something waits for the disk that shall not wait for its turn.
+    urgent: bool,
     failed: bool,
 }
 
@@ -148,6 +152,7 @@ impl Writer {
             since_keyframe: 0,
             synced: Instant::now(),
             syncing: true,
+            urgent: false,
             failed: false,
         };
         writer.document(Kind::Session, session)?;
@@ -187,6 +192,9 @@ impl Writer {
     /// # Errors
     /// When it cannot be written.
     pub fn tick(&mut self) -> Result<(), WriteError> {
+        if self.urgent {
+            self.flush()?;
+        }
         if self.block.since.is_some_and(|since| since.elapsed() >= DELAY / 2) {
             self.commit()?;
         }
@@ -217,6 +225,26 @@ impl Writer {
         self.block.bytes = raw;
         self.block.bytes.clear();
         self.append(&entry)
+    }
+
+    /// Writes everything that waits, and waits until the disk has it: at once, or with the next [`Writer::tick`] where the
+    /// last time was just now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        self.urgent = true;
+        if self.synced.elapsed() < FLUSHING {
+            return Ok(());
+        }
+        if self.block.span.is_some() {
+            return self.commit();
+        }
+        // It was committed a moment ago, and the log is not on the disk yet: what is written back is.
+        let written = self.database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        written.map_err(|error| failure(&self.path, error))?;
+        (self.urgent, self.synced) = (false, Instant::now());
+        Ok(())
     }
 
     /// Whether it is time for a [`Writer::keyframe`].
@@ -294,7 +322,7 @@ impl Writer {
 
     /// One row, one commit. Each second at least one of them waits until the disk has it, and with it all before.
     pub(super) fn append(&mut self, entry: &Entry) -> Result<(), WriteError> {
-        let due = self.synced.elapsed() >= DELAY / 2 || entry.kind != Kind::Facts;
+        let due = self.urgent || self.synced.elapsed() >= DELAY / 2 || entry.kind != Kind::Facts;
         if due != self.syncing {
             let mode = if due { "FULL" } else { "NORMAL" };
             self.database.pragma_update(None, "synchronous", mode).map_err(|error| failure(&self.path, error))?;
@@ -311,7 +339,7 @@ impl Writer {
             return Err(failure(&self.path, error));
         }
         if due {
-            self.synced = Instant::now();
+            (self.urgent, self.synced) = (false, Instant::now());
         }
         (self.last, self.next) = (hash, self.next + 1);
         self.keep.wrote(entry);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The columns, as in the header. An empty cell: does not apply to this event, or is not known.
-pub const COLUMNS: [&str; 28] = [
+pub const COLUMNS: [&str; 37] = [
     "event",
     "time",
     "boot_ns",
@@ -41,6 +41,15 @@ pub const COLUMNS: [&str; 28] = [
     "lifetime_ns",
     "lost",
     "hook",
+    "rule",
+    "severity",
+    "title",
+    "mitre",
+    "explain",
+    "evidence",
+    "count",
+    "suppressed",
+    "act",
 ];
 
 /// Appends the header.
@@ -73,6 +82,16 @@ pub fn line(change: &Change, out: &mut Vec<u8>) {
         _ => (None, None),
     };
     let flags = cause.map(|cause| clone_flags::names(cause.via, cause.flags).join("|"));
+    let finding = match &change.what {
+        What::Finding(finding) => Some(&**finding),
+        _ => None,
+    };
+    let act = match &change.what {
+        What::Deed(deed) => deed.act.name(),
+        _ => "",
+    };
+    let text = |text: Option<&str>| name(text.map(str::as_bytes));
+    let evidence = finding.map(|finding| finding.evidence.iter().map(u64::to_string).collect::<Vec<_>>().join(" "));
     let cells = [
         change.what.event().to_owned(),
         time::rfc3339(change.utc_ns),
@@ -103,6 +122,15 @@ pub fn line(change: &Change, out: &mut Vec<u8>) {
         number(lifetime),
         number(lost),
         name(hook.map(str::as_bytes)),
+        text(finding.map(|finding| &*finding.rule)),
+        finding.map(|finding| finding.severity.name().to_owned()).unwrap_or_default(),
+        text(finding.map(|finding| &*finding.title)),
+        finding.map(|finding| finding.mitre.join(" ")).unwrap_or_default(),
+        text(finding.map(|finding| finding.explain.as_str())),
+        evidence.unwrap_or_default(),
+        number(finding.map(|finding| finding.count)),
+        text(finding.and_then(|finding| finding.suppressed.as_deref())),
+        act.to_owned(),
     ];
     record(cells.iter().map(String::as_str), out);
 }

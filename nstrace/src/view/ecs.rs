@@ -5,7 +5,14 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{errno, json, origin::Origin, own_fields::OwnFields, sentence::sentence, time};
+use super::{
+    ecs_finding::{Rule, Threat, number},
+    errno, json,
+    origin::Origin,
+    own_fields::OwnFields,
+    sentence::sentence,
+    time,
+};
 use crate::{
     event::Via,
     model::{Change, What},
@@ -28,7 +35,7 @@ struct Line<'a> {
     timestamp: String,
     message: String,
     ecs: Version,
-    event: Event,
+    event: Event<'a>,
     host: Host<'a>,
     observer: Observer,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +48,10 @@ struct Line<'a> {
     orchestrator: Option<Orchestrator<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Rule<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threat: Option<Threat<'a>>,
     nstrace: OwnFields<'a>,
 }
 
@@ -50,13 +61,17 @@ struct Version {
 }
 
 #[derive(Serialize)]
-struct Event {
+struct Event<'a> {
     kind: &'static str,
     category: Vec<&'static str>,
     r#type: Vec<&'static str>,
     action: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     sequence: i64,
     module: &'static str,
     dataset: &'static str,
@@ -145,6 +160,10 @@ struct Error {
 impl<'a> Line<'a> {
     fn of(change: &'a Change, origin: &'a Origin) -> Self {
         let container = change.container.as_deref();
+        let finding = match &change.what {
+            What::Finding(finding) => Some(&**finding),
+            _ => None,
+        };
         Self {
             timestamp: time::rfc3339(change.utc_ns),
             message: sentence(change),
@@ -171,14 +190,16 @@ impl<'a> Line<'a> {
                 .and_then(|container| container.pod.as_deref())
                 .map(|id| Orchestrator { r#type: "kubernetes", resource: Resource { r#type: "pod", id } }),
             error: change.cause.and_then(|cause| cause.errno).map(|errno| Error { code: errno::name(errno) }),
+            rule: finding.map(Rule::of),
+            threat: finding.and_then(Threat::of),
             nstrace: OwnFields::of(change),
         }
     }
 }
 
-impl Event {
+impl<'a> Event<'a> {
     /// A namespace is a setting of its processes: its own life is `configuration`, their moving about is `process`.
-    fn of(change: &Change) -> Self {
+    fn of(change: &'a Change) -> Self {
         let asks_for_new = matches!(change.cause.map(|c| c.via), Some(Via::Clone | Via::Clone3 | Via::Unshare));
         let (kind, category, r#type, outcome) = match &change.what {
             What::Snapshot { .. } => ("state", vec!["configuration"], vec!["info"], None),
@@ -194,7 +215,15 @@ impl Event {
             What::Lost { .. } => ("pipeline_error", vec![], vec![], None),
             What::Resynced => ("event", vec![], vec!["info"], None),
             What::Deed(_) => ("event", vec!["process"], vec!["info"], None),
+            // Nobody needs to look at what an exception covers.
+            What::Finding(finding) if finding.suppressed.is_some() => {
+                ("event", vec!["intrusion_detection"], vec!["info"], None)
+            }
             What::Finding(_) => ("alert", vec!["intrusion_detection"], vec!["info"], None),
+        };
+        let (severity, reason) = match &change.what {
+            What::Finding(finding) => (Some(number(finding.severity)), Some(finding.explain.as_str())),
+            _ => (None, None),
         };
         Self {
             kind,
@@ -202,6 +231,8 @@ impl Event {
             r#type,
             action: format!("namespace-{}", change.what.event()),
             outcome,
+            severity,
+            reason,
             sequence: super::own_fields::long(change.seq),
             module: "nstrace",
             dataset: "nstrace.events",

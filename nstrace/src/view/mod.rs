@@ -1,6 +1,7 @@
 //! What a reader gets: text lines for people, JSON Lines for programs, other formats for other programs. All are pure: a
 //! change in, a line out.
 
+mod attack;
 pub mod audit;
 pub mod audit_html;
 pub mod audit_sarif;
@@ -13,6 +14,7 @@ pub mod doctor;
 pub mod document;
 pub mod duration;
 pub mod ecs;
+mod ecs_finding;
 pub mod errno;
 pub mod escape;
 pub mod json;
@@ -24,6 +26,7 @@ pub mod ls_tree;
 pub mod map;
 pub mod map_net;
 pub mod ocsf;
+mod ocsf_finding;
 pub mod origin;
 mod own_fields;
 pub mod recorded;

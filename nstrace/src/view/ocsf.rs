@@ -2,13 +2,15 @@
 //! `schema/ocsf.schema.json` is the part of it that is used here; `tests/cli_export.rs` holds the two together.
 //!
 //! What happens to a namespace is Kernel Activity (1003): the namespace is the kernel resource. Losses are a Base Event (0),
-//! as they are about the stream.
+//! as they are about the stream. What a detector says is a Detection Finding (2004): created, and updated when it is told again.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{columns, errno, json, origin::Origin, own_fields::OwnFields, sentence::sentence};
+use super::{
+    columns, errno, json, ocsf_finding::FindingInfo, origin::Origin, own_fields::OwnFields, sentence::sentence,
+};
 use crate::{
     detect::Severity,
     event::{TaskInfo, Via},
@@ -52,6 +54,10 @@ struct Line<'a> {
     actor: Option<Actor<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<Kernel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finding_info: Option<FindingInfo<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_alert: Option<bool>,
     unmapped: OwnFields<'a>,
 }
 
@@ -151,21 +157,31 @@ struct Class {
 }
 
 const KERNEL_ACTIVITY: Class = Class { category: (1, "System Activity"), uid: 1003, name: "Kernel Activity" };
+const DETECTION_FINDING: Class = Class { category: (2, "Findings"), uid: 2004, name: "Detection Finding" };
 const BASE_EVENT: Class = Class { category: (0, "Uncategorized"), uid: 0, name: "Base Event" };
 
 /// 99 is "Other", with a name of our own.
 const CREATE: (u32, &str) = (1, "Create");
 const READ: (u32, &str) = (2, "Read");
 const DELETE: (u32, &str) = (3, "Delete");
+/// Of a finding.
+const UPDATE: (u32, &str) = (2, "Update");
 
 impl<'a> Line<'a> {
     fn of(change: &'a Change, origin: &'a Origin) -> Self {
         let (class, (activity_id, activity_name)) = class_and_activity(change);
         let is_base = class.uid == BASE_EVENT.uid;
+        let finding = match &change.what {
+            What::Finding(finding) => Some(finding),
+            _ => None,
+        };
         let errno = change.cause.and_then(|cause| cause.errno);
         let (status_id, status) = match &change.what {
             What::Denied { .. } => (Some(2), Some("Failure")),
-            What::Lost { .. } | What::Resynced | What::Deed(_) | What::Finding(_) => (None, None),
+            What::Lost { .. } | What::Resynced | What::Deed(_) => (None, None),
+            // Of a finding it is what became of it.
+            What::Finding(finding) if finding.suppressed.is_some() => (Some(3), Some("Suppressed")),
+            What::Finding(_) => (Some(1), Some("New")),
             _ => (Some(1), Some("Success")),
         };
         // Losses are for somebody to look at; what happens to namespaces is not judged here.
@@ -194,11 +210,15 @@ impl<'a> Line<'a> {
             message: sentence(change),
             status_id,
             status,
-            status_code: errno.map(errno::name),
+            status_code: errno.filter(|_| finding.is_none()).map(errno::name),
             metadata: Metadata {
                 version: VERSION,
                 product: Product { name: "nstrace", vendor_name: "nstrace", version: env!("CARGO_PKG_VERSION") },
-                profiles: if is_base { vec!["host"] } else { vec!["container"] },
+                profiles: match class.uid {
+                    0 => vec!["host"],
+                    2004 => vec!["container", "host"],
+                    _ => vec!["container"],
+                },
                 event_code: change.what.event(),
                 log_name: "nstrace",
                 sequence: super::own_fields::long(change.seq),
@@ -210,7 +230,9 @@ impl<'a> Line<'a> {
                 os: Os { name: "Linux", type_id: 200, kernel_release: Origin::known(&origin.kernel) },
             },
             actor: (!is_base).then(|| actor(change)),
-            kernel: (!is_base).then(|| Kernel::of(change)),
+            kernel: (!is_base && finding.is_none()).then(|| Kernel::of(change)),
+            finding_info: finding.map(|finding| FindingInfo::of(change, finding, origin)),
+            is_alert: finding.map(|finding| finding.suppressed.is_none()),
             unmapped: OwnFields::of(change),
         }
     }
@@ -230,7 +252,8 @@ fn class_and_activity(change: &Change) -> (Class, (u32, &'static str)) {
         What::Lost { .. } => (BASE_EVENT, (99, "Lose")),
         What::Resynced => (BASE_EVENT, (99, "Resync")),
         What::Deed(_) => (BASE_EVENT, (99, "Act")),
-        What::Finding(_) => (BASE_EVENT, (99, "Find")),
+        What::Finding(finding) if finding.count > 1 => (DETECTION_FINDING, UPDATE),
+        What::Finding(_) => (DETECTION_FINDING, CREATE),
     }
 }
 

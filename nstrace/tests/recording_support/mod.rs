@@ -137,7 +137,7 @@ pub fn rechain(path: &Path) {
     let transaction = database.unchecked_transaction().unwrap();
     for entry in all {
         if let Some(cut) = cut.as_ref().filter(|cut| cut.before == entry.id) {
-            last.1 = chain::from_hex(&cut.hash).unwrap();
+            last.1 = chain::from_hex(&cut.hash).unwrap_or(chain::START);
         }
         last = (entry.id, chain::hash(&last.1, &entry));
         database
