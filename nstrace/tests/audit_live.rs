@@ -206,7 +206,8 @@ fn every_layer_taken_away_is_its_finding() {
     let (socket, shared) = (format!("socket={}", socket.display()), format!("shared={}", shared.0.display()));
     let plain = format!("nst-audit-{}", std::process::id());
     let named = format!("docker-{:064x}.scope", std::process::id());
-    let cases: [(&[&str], &[(&str, &str)]); 17] = [
+    type Case<'c> = (&'c [&'c str], &'c [(&'c str, &'c str)]);
+    let cases: [Case<'_>; 17] = [
         (&[], &[]),
         (&["pid"], &[("host-pid", "high")]),
         (&["net"], &[("host-net", "medium")]),

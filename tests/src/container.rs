@@ -105,7 +105,9 @@ impl Running {
     pub fn start(runtime: Runtime, name: &str) -> anyhow::Result<Self> {
         match runtime {
             Runtime::Runc | Runtime::Crun => Self::start_bundle(runtime, name),
-            Runtime::Podman | Runtime::Rootless | Runtime::Docker => Self::start_image(runtime, name, &[]),
+            Runtime::Podman | Runtime::Rootless | Runtime::Docker => {
+                Self::start_image(runtime, name, &["--network=none"])
+            }
         }
     }
 
@@ -143,8 +145,7 @@ impl Running {
     fn start_image(runtime: Runtime, name: &str, options: &[&str]) -> anyhow::Result<Self> {
         let image = if runtime == Runtime::Docker { "bb:1" } else { "localhost/bb:1" };
         let mut command = Self::engine(runtime);
-        // Of an option that is given twice the last one counts.
-        command.args(["run", "--detach", "--network=none", "--name", name]).args(options).arg(image).args(IDLE);
+        command.args(["run", "--detach", "--name", name]).args(options).arg(image).args(IDLE);
         run_detached(&mut command)?;
         let inspected = |format: &str| -> anyhow::Result<String> {
             Ok(run_well(Self::engine(runtime).args(["inspect", "--format", format, name]))?.text())

@@ -46,8 +46,8 @@ fn check(runtime: Runtime) -> anyhow::Result<()> {
     let (found, told) = audit(&plain)?;
     note(&format!("{runtime:?}, default:\n{told}"));
     for (check, severity) in &found {
-        // Cgroup hierarchies of version 1 cannot be cut to a namespace; runtimes without a profile have no filter.
-        let known = ["NST-021.seccomp"].contains(&check.as_str());
+        // A bundle as the runtime writes it has no filter; a cgroup of version 1 no namespace that cuts it.
+        let known = matches!(runtime, Runtime::Runc | Runtime::Crun) && check == "NST-021.seccomp";
         ensure!(known || !["medium", "high", "critical"].contains(&severity.as_str()), "{check} {severity}\n{told}");
     }
     plain.remove()?;

@@ -65,7 +65,7 @@ fn directories(proc: &Proc, pid: u32, host_mounts: Option<&HashSet<i32>>) -> Res
     // A file held by path has an fdinfo of its own, which names the mount.
     let cwd = rustix::fs::openat(&dir, "cwd", there, Mode::empty())?;
     if mount_of(&cwd).is_some_and(|mount| host_mounts.contains(&mount)) {
-        found.push(OutsideKind::Cwd { path: text(dir.link("cwd")?) });
+        found.push(OutsideKind::Cwd { path: text(&dir.link("cwd")?) });
     }
     let mut seen = 0;
     for entry in Dir::read_from(&fds)? {
@@ -81,14 +81,14 @@ fn directories(proc: &Proc, pid: u32, host_mounts: Option<&HashSet<i32>>) -> Res
         }
         let info = dir.read(&format!("fdinfo/{fd}")).unwrap_or_default();
         if mount_id(&info).is_some_and(|mount| host_mounts.contains(&mount)) {
-            found.push(OutsideKind::Directory { fd, path: text(link.into_bytes()) });
+            found.push(OutsideKind::Directory { fd, path: text(link.as_bytes()) });
         }
     }
     Ok(found)
 }
 
-fn text(path: Vec<u8>) -> String {
-    String::from_utf8_lossy(&path).into_owned()
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 /// Without asking a server that may not answer.
