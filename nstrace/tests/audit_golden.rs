@@ -7,12 +7,13 @@ use audit_facts::{ALL, HOST_GROUP, facts, host, in_hosts_user_namespace, isolate
 use insta::assert_snapshot;
 use nstrace::{
     audit::{
-        checks::CHECKS,
+        checks::{CHECKS, PERSISTED_ID},
         facts::{Container, DeviceRules, Facts, Init, Outside, OutsideKind, ReachedSocket, Sharer},
         privileges::{BASELINE, SYS_ADMIN},
         report::Report,
         verdict::{Severity, Verdict},
     },
+    detect::catalogue::{ORPHAN, POSTURE},
     inspect::seen::Seen,
     map::mount_table::Mount,
     ns::NsType,
@@ -354,7 +355,8 @@ fn no_source_of_a_check_names_a_program_a_runtime_or_an_image() {
 #[test]
 fn the_table_of_checks_is_sound() {
     let mut ids: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
-    assert!(ids.iter().all(|id| id.starts_with("NST-021.")));
+    assert!(ids.iter().all(|id| id.starts_with(&format!("{}.", POSTURE.id))));
+    assert!(PERSISTED_ID.starts_with(&format!("{}.", ORPHAN.id)));
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), CHECKS.len(), "ids are unique");
