@@ -105,8 +105,21 @@ impl Running {
     pub fn start(runtime: Runtime, name: &str) -> anyhow::Result<Self> {
         match runtime {
             Runtime::Runc | Runtime::Crun => Self::start_bundle(runtime, name),
-            Runtime::Podman | Runtime::Rootless | Runtime::Docker => Self::start_image(runtime, name),
+            Runtime::Podman | Runtime::Rootless | Runtime::Docker => {
+                Self::start_image(runtime, name, &["--network=none"])
+            }
         }
+    }
+
+    /// Starts one with more options of `run`, of an engine that has images.
+    ///
+    /// # Errors
+    /// When the runtime does not do it, or is none of those.
+    pub fn start_with(runtime: Runtime, name: &str, options: &[&str]) -> anyhow::Result<Self> {
+        if matches!(runtime, Runtime::Runc | Runtime::Crun) {
+            bail!("{runtime:?} takes its options from a bundle");
+        }
+        Self::start_image(runtime, name, options)
     }
 
     fn start_bundle(runtime: Runtime, name: &str) -> anyhow::Result<Self> {
@@ -129,10 +142,10 @@ impl Running {
         Ok(Self { runtime, name: name.to_owned(), id: name.to_owned(), pid, bundle: Some(bundle), removed: false })
     }
 
-    fn start_image(runtime: Runtime, name: &str) -> anyhow::Result<Self> {
+    fn start_image(runtime: Runtime, name: &str, options: &[&str]) -> anyhow::Result<Self> {
         let image = if runtime == Runtime::Docker { "bb:1" } else { "localhost/bb:1" };
         let mut command = Self::engine(runtime);
-        command.args(["run", "--detach", "--network=none", "--name", name, image]).args(IDLE);
+        command.args(["run", "--detach", "--name", name]).args(options).arg(image).args(IDLE);
         run_detached(&mut command)?;
         let inspected = |format: &str| -> anyhow::Result<String> {
             Ok(run_well(Self::engine(runtime).args(["inspect", "--format", format, name]))?.text())

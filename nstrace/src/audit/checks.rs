@@ -8,11 +8,6 @@ use super::{
     verdict::Judgement,
 };
 
-/// Posture of a container.
-pub const POSTURE: &str = "NST-021";
-/// Namespaces that nobody lives in.
-pub const PERSISTED: &str = "NST-022";
-
 /// One check of a container.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
@@ -25,18 +20,6 @@ pub struct Check {
     pub controls: &'static [Control],
     pub judge: fn(&Container, &Host) -> Vec<Judgement>,
 }
-
-impl Check {
-    /// `NST-021` of `NST-021.host-pid`.
-    pub fn rule(&self) -> &'static str {
-        self.id.split('.').next().unwrap_or(self.id)
-    }
-}
-
-/// Techniques of MITRE ATT&CK that a weak posture opens: T1611 Escape to Host.
-pub const POSTURE_TECHNIQUES: &[&str] = &["T1611"];
-/// T1564 Hide Artifacts.
-pub const PERSISTED_TECHNIQUES: &[&str] = &["T1564"];
 
 const fn check(
     id: &'static str,

@@ -142,8 +142,8 @@ pub struct ReachedSocket {
     pub path: String,
     /// Inode number of the file that the socket is bound to.
     pub inode: u64,
-    /// Who listens.
-    pub listener: Init,
+    /// Who listens. None: nobody that can be seen.
+    pub listener: Option<Init>,
     pub listener_uid: u32,
     /// It has `CAP_SYS_ADMIN` over the host.
     pub listener_is_admin: bool,

@@ -37,7 +37,7 @@ fn mode(mount: &Mount) -> &'static str {
 pub fn host_directories(container: &Container, _: &Host) -> Vec<Judgement> {
     let mounts = match own_mounts(container) {
         Ok(mounts) => mounts,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
     let mut found = Vec::new();
     for mount in reachable(mounts) {
@@ -61,7 +61,7 @@ pub fn other_host_paths(container: &Container, _: &Host) -> Vec<Judgement> {
     const MOST: usize = 5;
     let mounts = match own_mounts(container) {
         Ok(mounts) => mounts,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
     let plain = |mount: &&Mount| mount.point != "/" && mount.source.is_some() && !is_whole_tree(&mount.fstype);
     let paths: Vec<&str> = reachable(mounts)
@@ -80,25 +80,29 @@ pub fn other_host_paths(container: &Container, _: &Host) -> Vec<Judgement> {
 
 /// The same procfs instance as the host's, in a container with a pid namespace of its own.
 pub fn host_proc(container: &Container, _: &Host) -> Vec<Judgement> {
-    let own_pids = container.on_host(NsType::Pid) == Some(false);
     let mounts = match own_mounts(container) {
         Ok(mounts) => mounts,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
-    let host = reachable(mounts).find(|m| own_pids && m.fstype == "proc" && m.root == "/" && m.host_path.is_some());
-    vec![match host {
-        Some(mount) => Judgement::finding(
+    let found = reachable(mounts).find(|m| m.fstype == "proc" && m.root == "/" && m.host_path.is_some());
+    vec![match (found, container.on_host(NsType::Pid)) {
+        (Some(mount), Some(false)) => Judgement::finding(
             Severity::High,
             format!("the /proc at {} is the host's: its processes, their files and their namespaces", mount.point),
         ),
-        None => Judgement::pass("it has no /proc of another pid namespace"),
+        (Some(mount), None) => Judgement::unknown(format!(
+            "the /proc at {} is the host's, but whether its pid namespace is so too cannot be read",
+            mount.point
+        )),
+        (Some(_), Some(true)) => Judgement::covered("its pid namespace is the host's, which is a finding of its own"),
+        (None, _) => Judgement::pass("it has no /proc of another pid namespace"),
     }]
 }
 
 pub fn propagation(container: &Container, host: &Host) -> Vec<Judgement> {
     let (mounts, groups) = match (own_mounts(container), seen(&host.peer_groups, "the host's mounts")) {
         (Ok(mounts), Ok(groups)) => (mounts, groups),
-        (Err(unknown), _) | (_, Err(unknown)) => return unknown,
+        (Err(other), _) | (_, Err(other)) => return other,
     };
     let shared = |mount: &&Mount| mount.shared.is_some_and(|group| groups.contains(&group));
     let points: Vec<&str> = mounts.iter().filter(shared).map(|mount| mount.point.as_str()).collect();
@@ -115,7 +119,7 @@ pub fn propagation(container: &Container, host: &Host) -> Vec<Judgement> {
 pub fn read_only_root(container: &Container, _: &Host) -> Vec<Judgement> {
     let mounts = match own_mounts(container) {
         Ok(mounts) => mounts,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
     vec![match mounts.iter().rfind(|mount| mount.point == "/" && !mount.overmounted) {
         Some(root) if root.read_only => Judgement::pass("its root file system is read-only"),
@@ -131,12 +135,19 @@ pub fn sockets(container: &Container, _: &Host) -> Vec<Judgement> {
     }
     let sockets = match seen(&container.sockets, "the listening sockets of the host") {
         Ok(sockets) => sockets,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
     if sockets.is_empty() {
         return vec![Judgement::pass("no listening socket of the host is in its reach")];
     }
     let judge = |socket: &super::facts::ReachedSocket| {
+        let Some(listener) = &socket.listener else {
+            let text = format!(
+                "{} (inode {}) is a listening socket, but who listens cannot be seen",
+                socket.path, socket.inode
+            );
+            return Judgement::unknown(text);
+        };
         let (severity, why) = match (socket.listener_is_admin, socket.listener_uid) {
             (true, _) => (Severity::High, "it has CAP_SYS_ADMIN over the host"),
             (false, 0) => (Severity::Medium, "it is uid 0 of the host"),
@@ -146,7 +157,7 @@ pub fn sockets(container: &Container, _: &Host) -> Vec<Judgement> {
             severity,
             format!(
                 "{} (inode {}) is where process {} ({}) of the host listens: {why}, and does what it is asked there",
-                socket.path, socket.inode, socket.listener.pid, socket.listener.comm
+                socket.path, socket.inode, listener.pid, listener.comm
             ),
         )
     };
@@ -156,7 +167,7 @@ pub fn sockets(container: &Container, _: &Host) -> Vec<Judgement> {
 pub fn devices(container: &Container, _: &Host) -> Vec<Judgement> {
     let mounts = match own_mounts(container) {
         Ok(mounts) => mounts,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
     if let Some(mount) = reachable(mounts).find(|m| m.fstype == "devtmpfs" && m.root == "/") {
         return vec![Judgement::finding(
@@ -166,7 +177,7 @@ pub fn devices(container: &Container, _: &Host) -> Vec<Judgement> {
     }
     let blocks = match seen(&container.block_devices, "its devices") {
         Ok(blocks) => blocks,
-        Err(unknown) => return unknown,
+        Err(other) => return other,
     };
     vec![match blocks.as_slice() {
         [] => Judgement::pass("there is no block device in its /dev"),

@@ -10,7 +10,10 @@ use super::{
     leftovers,
     verdict::{Severity, Verdict},
 };
-use crate::engine::Named;
+use crate::{
+    detect::catalogue::{ORPHAN, POSTURE},
+    engine::Named,
+};
 
 /// One check of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -180,10 +183,10 @@ fn row(container: &Container, facts: &Facts, checks: &[Check]) -> ContainerRow {
 fn posture(check: &Check) -> CheckRow {
     CheckRow {
         id: check.id,
-        rule: check.rule(),
+        rule: POSTURE.id,
         title: check.title,
         remedy: check.remedy,
-        mitre: checks::POSTURE_TECHNIQUES,
+        mitre: POSTURE.mitre,
         controls: check.controls,
     }
 }
@@ -191,10 +194,10 @@ fn posture(check: &Check) -> CheckRow {
 fn persisted() -> CheckRow {
     CheckRow {
         id: checks::PERSISTED_ID,
-        rule: checks::PERSISTED,
+        rule: ORPHAN.id,
         title: checks::PERSISTED_TITLE,
         remedy: checks::PERSISTED_REMEDY,
-        mitre: checks::PERSISTED_TECHNIQUES,
+        mitre: ORPHAN.mitre,
         controls: checks::PERSISTED_CONTROLS,
     }
 }

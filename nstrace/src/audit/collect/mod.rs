@@ -58,10 +58,10 @@ pub fn facts(places: &Places, table: &ProcessTable, engines: &Engines, wanted: W
     share(table, &groups, &mut all);
     all.retain(|(_, container)| wanted(container));
 
-    let mut reading = Reading { places, table, host: &host_mounts, namespaces: Vec::new(), sockets: None };
+    let mut reading = Reading { places, table, host: &host_mounts, namespaces: None, sockets: None };
     if all.iter().any(|(sandbox, _)| !sandbox) {
         match places.proc.nsfs_fds() {
-            Ok(scan) => reading.namespaces = scan.holders,
+            Ok(scan) => reading.namespaces = Some(scan.holders),
             Err(error) => missing.push(format!("open namespaces: {error}")),
         }
         reading.sockets = Some(HostSockets::read(places, table, &host_mounts, &contained));
@@ -218,7 +218,8 @@ struct Reading<'r> {
     places: &'r Places,
     table: &'r ProcessTable,
     host: &'r HostMounts,
-    namespaces: Vec<crate::discover::Holder>,
+    /// None: they could not be listed.
+    namespaces: Option<Vec<crate::discover::Holder>>,
     sockets: Option<HostSockets>,
 }
 
@@ -265,7 +266,8 @@ impl Reading<'_> {
         let host_mounts = elsewhere.then(|| self.host.ids());
         let processes: Vec<&Process> = container.processes.iter().filter_map(|p| self.table.get(p.pid)).collect();
         let proc = &self.places.proc;
-        container.outside = outside::outside(proc, self.table, &processes, &self.namespaces, host_mounts.as_ref());
+        container.outside =
+            outside::outside(proc, self.table, &processes, self.namespaces.as_deref(), host_mounts.as_ref());
     }
 
     fn limits(&self, placement: &[u8]) -> Seen<cgroup::CgroupView> {

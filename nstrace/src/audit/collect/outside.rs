@@ -23,15 +23,16 @@ use crate::{
 /// Most descriptors looked at of one process; a container with more is not known.
 const MOST: usize = 16_384;
 
-/// Of a container's processes. `host_mounts`: ids of the mounts of the initial mount namespace, None when the container
+/// Of a container's processes. `namespaces`: all open ones, None when they could not be listed; `host_mounts`: ids of the mounts of the initial mount namespace, None when the container
 /// lives there itself.
 pub fn outside(
     proc: &Proc,
     table: &ProcessTable,
     processes: &[&Process],
-    namespaces: &[Holder],
+    namespaces: Option<&[Holder]>,
     host_mounts: Option<&HashSet<i32>>,
 ) -> Seen<Vec<Outside>> {
+    let Some(namespaces) = namespaces else { return Seen::Unreadable(Errno::IO) };
     let mut found = Vec::new();
     for process in processes {
         let pid = process.status.pid;
@@ -44,7 +45,6 @@ pub fn outside(
                 found.push(new(what));
             }
         }
-        let Some(host_mounts) = host_mounts else { continue };
         match directories(proc, pid, host_mounts) {
             Ok(directories) => found.extend(directories.into_iter().map(new)),
             // It ended.
@@ -55,16 +55,18 @@ pub fn outside(
     Seen::Is(found)
 }
 
-fn directories(proc: &Proc, pid: u32, host_mounts: &HashSet<i32>) -> Result<Vec<OutsideKind>, Errno> {
+/// An error also where only the descriptors of namespaces would have been of interest: those were not seen either.
+fn directories(proc: &Proc, pid: u32, host_mounts: Option<&HashSet<i32>>) -> Result<Vec<OutsideKind>, Errno> {
     let dir = TaskDir::open(proc, pid)?;
+    let fds = rustix::fs::openat(&dir, "fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut found = Vec::new();
+    let Some(host_mounts) = host_mounts else { return Ok(found) };
     let there = OFlags::PATH | OFlags::CLOEXEC;
     // A file held by path has an fdinfo of its own, which names the mount.
     let cwd = rustix::fs::openat(&dir, "cwd", there, Mode::empty())?;
     if mount_of(&cwd).is_some_and(|mount| host_mounts.contains(&mount)) {
-        found.push(OutsideKind::Cwd { path: text(dir.link("cwd")?) });
+        found.push(OutsideKind::Cwd { path: text(&dir.link("cwd")?) });
     }
-    let fds = rustix::fs::openat(&dir, "fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut seen = 0;
     for entry in Dir::read_from(&fds)? {
         let entry = entry?;
@@ -79,14 +81,14 @@ fn directories(proc: &Proc, pid: u32, host_mounts: &HashSet<i32>) -> Result<Vec<
         }
         let info = dir.read(&format!("fdinfo/{fd}")).unwrap_or_default();
         if mount_id(&info).is_some_and(|mount| host_mounts.contains(&mount)) {
-            found.push(OutsideKind::Directory { fd, path: text(link.into_bytes()) });
+            found.push(OutsideKind::Directory { fd, path: text(link.as_bytes()) });
         }
     }
     Ok(found)
 }
 
-fn text(path: Vec<u8>) -> String {
-    String::from_utf8_lossy(&path).into_owned()
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 /// Without asking a server that may not answer.

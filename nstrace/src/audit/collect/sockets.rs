@@ -32,7 +32,7 @@ struct HostSocket {
     device: String,
     /// Within its file system, as far as the name it was bound to still leads there.
     within: Option<String>,
-    listener: Init,
+    listener: Option<Init>,
     uid: u32,
     admin: bool,
 }
@@ -53,8 +53,9 @@ impl HostSockets {
         let inodes: HashSet<u64> = found.iter().map(|socket| socket.inode).collect();
         let holders = socket_owner::holders(places, table, &inodes);
         let sockets = found.iter().filter_map(|socket| {
-            let process = table.get(holders.get(&socket.inode)?.pid)?;
-            (!contained.contains(&process.status.pid)).then(|| host_socket(socket, process, table, host))
+            let process = holders.get(&socket.inode).and_then(|holder| table.get(holder.pid));
+            let inside = process.is_some_and(|process| contained.contains(&process.status.pid));
+            (!inside).then(|| host_socket(socket, process, table, host))
         });
         Self(Seen::Is(sockets.collect()))
     }
@@ -110,16 +111,19 @@ fn reach(root: &OwnedFd, mounts: &[Mount], mount: &Mount, socket: &HostSocket) -
     })
 }
 
-fn host_socket(socket: &Listening, process: &Process, table: &ProcessTable, host: &HostMounts) -> HostSocket {
-    let status = &process.status;
-    let over_host = process.member(NsType::User).is_some_and(|ns| table.is_initial(ns));
+fn host_socket(socket: &Listening, process: Option<&Process>, table: &ProcessTable, host: &HostMounts) -> HostSocket {
+    let is_admin = |process: &Process| {
+        let over_host = process.member(NsType::User).is_some_and(|ns| table.is_initial(ns));
+        let sets = process.status.capabilities;
+        over_host && (sets.effective | sets.permitted) & SYS_ADMIN != 0
+    };
     HostSocket {
         file: socket.file,
         device: format!("{}:{}", socket.device.0, socket.device.1),
         within: std::str::from_utf8(&socket.path).ok().and_then(|path| within(path, socket.device, host)),
-        listener: Init { pid: status.pid, comm: status.name.clone() },
-        uid: status.uid[1],
-        admin: over_host && (status.capabilities.effective | status.capabilities.permitted) & SYS_ADMIN != 0,
+        listener: process.map(|process| Init { pid: process.status.pid, comm: process.status.name.clone() }),
+        uid: process.map_or(u32::MAX, |process| process.status.uid[1]),
+        admin: process.is_some_and(is_admin),
     }
 }
 
