@@ -46,6 +46,11 @@ pub fn soak() -> PathBuf {
     built("NSTRACE_SOAK", "soak")
 }
 
+/// The program of attacks and honest work: `NSTRACE_ESCAPE`, else the one that cargo built beside these tests.
+pub fn escape() -> PathBuf {
+    built("NSTRACE_ESCAPE", "escape")
+}
+
 fn built(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
