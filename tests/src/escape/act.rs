@@ -60,8 +60,8 @@ pub struct Given {
     pub prey_pid: u32,
     /// A process in another container.
     pub neighbour_pid: u32,
-    /// Major and minor number of a block device with an ext4 file system.
-    pub device: Option<(u32, u32)>,
+    /// Major and minor number of a block device of the host, and the file system on it.
+    pub device: Option<(u32, u32, String)>,
     /// A module that this kernel takes and nobody needs, in `/shared`.
     pub module: Option<String>,
     /// This machine is a guest made for tests: what belongs to the whole machine may be changed for a moment.

@@ -8,5 +8,9 @@
 
 pub mod act;
 pub mod cgroup;
+pub mod engines;
+pub mod finding;
+pub mod honest;
+pub mod judge;
 pub mod stage;
 pub mod table;

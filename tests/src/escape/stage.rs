@@ -17,7 +17,7 @@ use super::{
     act::{Act, Given, SECRET, SECRET_FILE},
     cgroup,
 };
-use crate::program::{self, in_guest, installed, note, patience, run, run_well};
+use crate::program::{self, in_guest, note, patience, run, run_well};
 
 /// See the module. Everything is gone when it is dropped.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Stage {
     victim: Child,
     prey: Option<Child>,
     neighbour: Option<Child>,
-    disk: Option<String>,
+    disk: Option<Disk>,
     given: Given,
 }
 
@@ -69,10 +69,10 @@ impl Stage {
                 None
             }
         };
-        let device = disk
-            .as_ref()
-            .and_then(|disk| fs::metadata(disk).ok())
-            .map(|meta| (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev())));
+        let device = disk.as_ref().and_then(|disk| {
+            let number = fs::metadata(&disk.path).ok()?.rdev();
+            Some((rustix::fs::major(number), rustix::fs::minor(number), disk.fstype.to_owned()))
+        });
         let given = Given {
             host_pid: about.pid,
             address: about.address,
@@ -132,16 +132,14 @@ impl Stage {
         command
     }
 
-    /// Tries one technique in a container of the suite's own runtime.
+    /// Tries techniques one after the other in one container of the suite's own runtime.
     ///
     /// # Errors
-    /// When there was no container, or no act of it came out.
-    pub fn attempt(&mut self, needs: &str, technique: &str) -> anyhow::Result<Act> {
-        self.renew()?;
-        let output = run(self.contain(needs).args(["/escape", "run", technique]), patience())?;
-        let mut acts = acts(&output)?;
-        ensure!(acts.len() == 1, "{technique} in {needs:?}: {} acts; {}", acts.len(), output.stderr);
-        Ok(acts.remove(0))
+    /// When there was no container, or an act of it is missing.
+    pub fn attempt(&mut self, needs: &str, techniques: &[&str]) -> anyhow::Result<Vec<Act>> {
+        let mut command = self.contain(needs);
+        self.attempt_by(command.args(["/escape", "run"]).args(techniques), techniques)
+            .with_context(|| format!("in a container with {needs:?}"))
     }
 
     /// Runs any program in a container of the suite's own runtime.
@@ -152,14 +150,13 @@ impl Stage {
         Ok(run_well(self.contain(needs).args(program))?.text())
     }
 
-    /// Tries techniques one after the other in one container that `command` starts; the command has everything but the
-    /// program's arguments.
+    /// Tries techniques one after the other in one container that `command` starts.
     ///
     /// # Errors
     /// When an act is missing.
     pub fn attempt_by(&mut self, command: &mut Command, techniques: &[&str]) -> anyhow::Result<Vec<Act>> {
         self.renew()?;
-        let output = run(command.args(["/escape", "run"]).args(techniques), patience())?;
+        let output = run(command, patience())?;
         let acts = acts(&output)?;
         ensure!(acts.len() == techniques.len(), "{} acts of {techniques:?}; {}", acts.len(), output.stderr);
         Ok(acts)
@@ -174,8 +171,8 @@ impl Drop for Stage {
             let _ = child.wait();
         }
         let _ = unmount(self.folder.path().join("shared"), UnmountFlags::DETACH);
-        if let Some(disk) = &self.disk {
-            let _ = Command::new("losetup").args(["--detach", disk]).status();
+        if let Some(disk) = self.disk.as_ref().filter(|disk| disk.ours) {
+            let _ = Command::new("losetup").arg("--detach").arg(&disk.path).status();
         }
         cgroup::remove_empty();
     }
@@ -236,15 +233,24 @@ fn furnish(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A loop device with an ext4 file system; its path.
-fn disk(file: &Path) -> anyhow::Result<String> {
-    if in_guest() && installed("modprobe") {
-        run_well(Command::new("modprobe").args(["-a", "loop", "ext4"]))?;
+/// A block device with a file system on it.
+#[derive(Debug)]
+struct Disk {
+    path: String,
+    fstype: &'static str,
+    /// A loop device that was made for this.
+    ours: bool,
+}
+
+/// A guest's own second disk, which is only read; elsewhere a loop device.
+fn disk(file: &Path) -> anyhow::Result<Disk> {
+    if in_guest() {
+        return Ok(Disk { path: "/dev/vdb".to_owned(), fstype: "squashfs", ours: false });
     }
     fs::File::create(file)?.set_len(4 << 20)?;
     run_well(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(file))?;
     let output = run_well(Command::new("losetup").args(["--find", "--show"]).arg(file))?;
-    Ok(output.text())
+    Ok(Disk { path: output.text(), fstype: "ext4", ours: true })
 }
 
 /// name_to_handle_at(2): type and bytes; none where the file system has no handles.

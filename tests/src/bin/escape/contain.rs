@@ -79,8 +79,11 @@ pub fn contain(stage: &str, needs: &str, program: &[&str]) -> ExitCode {
     }
 }
 
-/// A cgroup of the container's own; whoever waits for this process removes it.
+/// A cgroup of the container's own, if cgroups can be seen; whoever waits for this process removes it.
 fn enter_cgroup() -> io::Result<()> {
+    if !fs::exists(format!("{}/cgroup.controllers", unified()))? {
+        return Ok(());
+    }
     let path = format!("{}/{PREFIX}{}", unified(), std::process::id());
     fs::create_dir(&path)?;
     fs::write(format!("{path}/cgroup.procs"), "0")

@@ -20,10 +20,10 @@ fn module(given: &Given) -> Attempt {
     done(module)
 }
 
-/// `r0 = 0; exit`, for a socket that nobody gives it.
+/// `r0 = 0; exit`, of a kind that sees what the kernel does for others; attached to nothing.
 fn bpf(_: &Given) -> Attempt {
     const PROG_LOAD: u32 = 5;
-    const SOCKET_FILTER: u32 = 1;
+    const TRACEPOINT: u32 = 5;
     const PROGRAM: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
     /// The head of `union bpf_attr` for BPF_PROG_LOAD.
     #[repr(C)]
@@ -39,7 +39,7 @@ fn bpf(_: &Given) -> Attempt {
         prog_flags: u32,
     }
     let attr = Attr {
-        prog_type: SOCKET_FILTER,
+        prog_type: TRACEPOINT,
         insn_cnt: 2,
         insns: PROGRAM.as_ptr().addr() as u64,
         license: c"GPL".as_ptr().addr() as u64,
@@ -52,7 +52,7 @@ fn bpf(_: &Given) -> Attempt {
     // SAFETY: `attr` and what it points to outlive the call.
     let fd = check(unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const attr, size_of::<Attr>()) })?;
     nstrace_tests::sys::close(fd as i32);
-    done("a socket filter")
+    done("a tracepoint program")
 }
 
 /// Without CAP_SYS_BOOT, and no segment: nothing would be loaded if it were allowed.
