@@ -12,6 +12,7 @@ use crate::expect::Expect;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     by_name: HashMap<String, Fact>,
+    detectors: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -33,7 +34,8 @@ impl Facts {
         let facts = document.get("facts").context("the document of doctor -J has no `facts`")?;
         let facts: Vec<Fact> = serde_json::from_value(facts.clone()).context("`facts` of doctor -J")?;
         anyhow::ensure!(!facts.is_empty(), "`facts` of doctor -J is empty");
-        Ok(Self { by_name: facts.into_iter().map(|f| (f.fact.clone(), f)).collect() })
+        let detectors = document.get("detectors").is_some();
+        Ok(Self { detectors, by_name: facts.into_iter().map(|f| (f.fact.clone(), f)).collect() })
     }
 
     /// Everything is seen.
@@ -45,6 +47,11 @@ impl Facts {
     pub fn unseen(&self, fact: &str) -> Option<&str> {
         let fact = self.by_name.get(fact)?;
         (fact.coverage == "none").then(|| fact.invisible.as_deref().unwrap_or("not seen"))
+    }
+
+    /// It says what detectors can see.
+    pub fn tells_detectors(&self) -> bool {
+        self.detectors
     }
 
     /// Of some fact not everything is seen at once.

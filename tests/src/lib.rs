@@ -14,6 +14,7 @@
 pub mod container;
 pub mod deed;
 pub mod doctor;
+pub mod escape;
 pub mod expect;
 pub mod held;
 pub mod kinds;

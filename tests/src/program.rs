@@ -46,6 +46,11 @@ pub fn soak() -> PathBuf {
     built("NSTRACE_SOAK", "soak")
 }
 
+/// The program of attacks and honest work: `NSTRACE_ESCAPE`, else the one that cargo built beside these tests.
+pub fn escape() -> PathBuf {
+    built("NSTRACE_ESCAPE", "escape")
+}
+
 fn built(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
@@ -122,9 +127,21 @@ pub fn watch<A: AsRef<std::ffi::OsStr>>(
     attach: &str,
     more: &[A],
 ) -> anyhow::Result<(Child, ChildStdout, mpsc::Receiver<Vec<u8>>)> {
+    stream("watch", attach, more)
+}
+
+/// Starts a verb of nstrace that prints event lines, with everything piped but its input.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn stream<A: AsRef<std::ffi::OsStr>>(
+    verb: &str,
+    attach: &str,
+    more: &[A],
+) -> anyhow::Result<(Child, ChildStdout, mpsc::Receiver<Vec<u8>>)> {
     let binary = nstrace();
     let mut child = Command::new(&binary)
-        .args(["watch", "-J", "--attach", attach])
+        .args([verb, "-J", "--attach", attach])
         .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -24,6 +24,18 @@ impl Errno {
             libc::EUSERS => "EUSERS",
             libc::ENOSYS => "ENOSYS",
             libc::EAGAIN => "EAGAIN",
+            libc::ENOENT => "ENOENT",
+            libc::EBUSY => "EBUSY",
+            libc::EXDEV => "EXDEV",
+            libc::ENODEV => "ENODEV",
+            libc::ENOTDIR => "ENOTDIR",
+            libc::ENOEXEC => "ENOEXEC",
+            libc::EROFS => "EROFS",
+            libc::ETXTBSY => "ETXTBSY",
+            libc::ELOOP => "ELOOP",
+            libc::ECONNREFUSED => "ECONNREFUSED",
+            libc::EOPNOTSUPP => "EOPNOTSUPP",
+            libc::ESTALE => "ESTALE",
             other => return other.to_string(),
         };
         name.to_owned()

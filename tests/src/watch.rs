@@ -60,7 +60,20 @@ impl Watch {
     /// # Errors
     /// When it ends, or says nothing, instead.
     pub fn start(more: &[&str]) -> anyhow::Result<Self> {
-        let (child, stdout, stderr) = program::watch(&program::attach(), more)?;
+        Self::read(program::watch(&program::attach(), more)?)
+    }
+
+    /// As [`Watch::start`], and what is printed is recorded in `file`.
+    ///
+    /// # Errors
+    /// As [`Watch::start`].
+    pub fn record(file: &std::path::Path) -> anyhow::Result<Self> {
+        Self::read(program::stream("record", &program::attach(), &[std::ffi::OsStr::new("-o"), file.as_os_str()])?)
+    }
+
+    fn read(
+        (child, stdout, stderr): (Child, std::process::ChildStdout, mpsc::Receiver<Vec<u8>>),
+    ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         thread::spawn(move || receive(BufReader::new(stdout), &writer));

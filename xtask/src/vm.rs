@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<u8> {
 pub fn programs(no_build: bool) -> Result<Vec<(String, PathBuf)>> {
     if no_build {
         let built = |name: &str| workspace::target().join("debug").join(name);
-        let names = ["nstrace", "actor", "soak"].map(|name| (name.to_owned(), built(name)));
+        let names = ["nstrace", "actor", "escape", "soak"].map(|name| (name.to_owned(), built(name)));
         return Ok(names.into_iter().filter(|(_, path)| path.exists()).collect());
     }
     let mut programs = vec![("nstrace".to_owned(), run::build(false)?)];

@@ -75,6 +75,10 @@ impl Runs<'_> {
             payload.program("soak", soak);
             payload.env("NSTRACE_SOAK", "/payload/bin/soak");
         }
+        if let Some(escape) = &built.escape {
+            payload.program("escape", escape);
+            payload.env("NSTRACE_ESCAPE", "/payload/bin/escape");
+        }
         for suite in &built.suites {
             payload.program(&suite.name, &suite.path);
         }

@@ -46,6 +46,7 @@ struct Built {
     nstrace: PathBuf,
     actor: Option<PathBuf>,
     soak: Option<PathBuf>,
+    escape: Option<PathBuf>,
     /// Integration tests of the `tests` crate.
     suites: Vec<Executable>,
 }
@@ -111,6 +112,7 @@ fn build(native: bool) -> Result<Built> {
         nstrace: binary("nstrace").ok_or_else(|| anyhow!("cargo reported no nstrace binary"))?,
         actor: binary("actor"),
         soak: binary("soak"),
+        escape: binary("escape"),
         suites,
     })
 }

@@ -25,6 +25,9 @@ pub fn run(built: &Built, harness: &[String], report: &mut Report) -> Result<()>
     if let Some(soak) = &built.soak {
         cargo.env("NSTRACE_SOAK", soak);
     }
+    if let Some(escape) = &built.escape {
+        cargo.env("NSTRACE_ESCAPE", escape);
+    }
     let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("cargo's output is not piped")?).lines() {
