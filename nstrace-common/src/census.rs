@@ -73,6 +73,13 @@ pub mod what {
     pub const WATCH: u32 = 23;
     /// A TCP socket with connections that nobody accepted, no namespace; `object` is its `struct sock`.
     pub const CONNECTIONS: u32 = 24;
+    /// The file table is too large for one visit, no namespace: `iter/task_file` tells what is in it.
+    pub const MORE: u32 = 25;
+    /// Something on a mount that itself holds a user namespace, as [`super::mount_of::NUMBERS`]; `object` is the
+    /// `struct vfsmount`.
+    pub const NUMBERS: u32 = 26;
+    /// As [`super::mount_of::IDMAPPED`].
+    pub const IDMAPPED: u32 = 27;
 }
 
 /// In place of a descriptor's number ([`File::fd`]): what else a task has a file or a mount by.
@@ -100,6 +107,9 @@ pub mod queue_of {
 /// Mark of an address in the list of a walk over mounts: it is a `struct mount` in no mount namespace, whose tree is meant.
 pub const LOOSE_MOUNT: u64 = 1;
 
+/// Mark that the walk over mounts sets in that list: the tree changed meanwhile, and was left.
+pub const TORN: u64 = 2;
+
 /// How a mount holds a namespace ([`Mount::what`]).
 pub mod mount_of {
     /// A bind mount of an nsfs file.
@@ -108,6 +118,10 @@ pub mod mount_of {
     pub const PROCFS: u32 = 2;
     /// A file system that a user namespace other than the initial one owns.
     pub const USER: u32 = 3;
+    /// From 5.17 to 6.1 a mount itself holds the user namespace of its file system as well (`vfsmount.mnt_userns`).
+    pub const NUMBERS: u32 = 4;
+    /// The same member of an idmapped mount (mount_setattr(2), 5.12 to 6.1): another user namespace.
+    pub const IDMAPPED: u32 = 5;
 }
 
 /// Start of every record.
@@ -151,9 +165,9 @@ pub struct Task {
     pub pid: u64,
     /// Address of `real_cred->ucounts`, 0 before 5.14.
     pub ucounts: u64,
-    /// Address of `task->mm`, 0 of kernel threads and the dead.
+    /// Address of `task->mm`, 0 of kernel threads and the dead; where it exists, of `task->exec_state`.
     pub mm: u64,
-    /// Key of `mm->user_ns`: the user namespace its program was executed in.
+    /// Key of its `user_ns`: the user namespace its program was executed in.
     pub mm_user: u64,
     /// Address of the credentials that `mm->exe_file` was opened with.
     pub exe_cred: u64,
@@ -218,8 +232,10 @@ pub struct Namespace {
     pub mqueue: u64,
     /// `mnt_namespace.seq`: before 6.18 its id to listmount(2); means nothing of another type.
     pub mnt_seq: u64,
+    /// Address of the mount of those message queues where it holds the owner once more ([`mount_of::NUMBERS`]), else 0.
+    pub mqueue_mount: u64,
 }
-const _: () = assert!(size_of::<Namespace>() == 96);
+const _: () = assert!(size_of::<Namespace>() == 104);
 
 /// [`kind::FILE`].
 #[repr(C)]
@@ -237,10 +253,9 @@ pub struct File {
     pub fd: u32,
     /// One of [`what`].
     pub what: u32,
-    /// Inode number of the file.
-    pub inode: u32,
     /// See [`what`].
     pub detail: u32,
+    pub reserved: u32,
 }
 const _: () = assert!(size_of::<File>() == 56);
 
@@ -253,7 +268,7 @@ pub struct Mount {
     pub ns: u64,
     /// What was listed: the address of the mount namespace, or a marked one.
     pub mnt_ns: u64,
-    /// Address of the super block.
+    /// Address of the super block; of [`mount_of::NUMBERS`] and [`mount_of::IDMAPPED`] of the `struct vfsmount`.
     pub super_block: u64,
     /// `mount->mnt_id_unique` (6.8+), else 0.
     pub unique_id: u64,
@@ -292,6 +307,9 @@ pub struct Place {
 }
 const _: () = assert!(size_of::<Place>() == 16);
 
+/// Room for the start of a `struct file`, up to the last member that is asked for.
+pub const FILE_COPY: usize = 256;
+
 /// Most mount namespaces of one run.
 pub const WALKS: usize = 4096;
 
@@ -319,6 +337,12 @@ layout! {
     task_group_leader,
     task_real_parent,
     task_exit_state,
+    task_files,
+    files_struct_fdt,
+    fdtable_fd,
+    fdtable_max_fds,
+    /// From the start of a `struct file` to the end of the last of these members; no offset.
+    file_span,
     file_f_inode,
     file_f_cred,
     file_private_data,
@@ -361,6 +385,7 @@ layout! {
     /// Of `vfsmount`.
     vfsmount_mnt_root,
     vfsmount_mnt_sb,
+    vfsmount_mnt_userns,
     mount_mnt_parent,
     mount_mnt_mounts,
     mount_mnt_child,
@@ -372,6 +397,9 @@ layout! {
     net_list,
     vm_area_struct_vm_file,
     mm_struct_user_ns,
+    /// What has its place from 7.1 on.
+    task_exec_state,
+    task_exec_state_user_ns,
     mm_struct_exe_file,
     task_mm,
     task_signal,

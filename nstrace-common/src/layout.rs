@@ -138,9 +138,12 @@ pub struct Config {
     /// 1: the census loads members of structures that the verifier knows by their type directly, which is several times as
     /// fast as `bpf_probe_read_kernel`.
     pub direct: u32,
+    /// Whose tasks and files the census reports: 0 of all processes, 1 of those with an even id, 2 of the others.
+    pub share: u32,
 }
-const _: () = assert!(size_of::<Config>() == 48);
+const _: () = assert!(size_of::<Config>() == 52);
 
 impl Config {
-    pub const DEFAULT: Self = Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], direct: 0 };
+    pub const DEFAULT: Self =
+        Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], direct: 0, share: 0 };
 }

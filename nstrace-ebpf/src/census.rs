@@ -12,12 +12,12 @@ mod iter_files;
 mod iter_lists;
 mod iter_memory;
 mod iter_mounts;
-mod iter_places;
 mod iter_queues;
 mod iter_tasks;
 #[path = "census_memory.rs"]
 mod kernel_memory;
 mod mounted;
+mod scratch;
 mod seen;
 #[allow(dead_code, reason = "shared with the tracer, which uses all of it")]
 mod slots;

@@ -62,12 +62,6 @@ macro_rules! peek {
 peek!(peek_u32, load_u32, u32);
 peek!(peek_u64, load_u64, u64);
 
-/// The pointer member at `offset`.
-#[inline(always)]
-pub fn peek_ptr(base: Kptr, offset: u32) -> Kptr {
-    peek_u64(base, offset) as Kptr
-}
-
 /// The address as a number, by way of `place` in a map, where the verifier forgets types: to calculate with, and to pass to
 /// a global function.
 #[inline(always)]

@@ -54,3 +54,11 @@ pub fn self_tgid() -> u32 {
 pub fn initial(t: usize) -> u32 {
     constant(&CONFIG.initial[t])
 }
+
+/// A process that the census does not report: its own, and those of the other share.
+#[inline(always)]
+#[allow(dead_code, reason = "the census only")]
+pub fn is_others(tgid: u32) -> bool {
+    let share = constant(&CONFIG.share);
+    tgid == self_tgid() || share != 0 && (tgid & 1) + 1 != share
+}

@@ -2,9 +2,8 @@
 //!
 //! Global functions, as in [`crate::seen`]: they take numbers, know the file from [`Scratch`], and leave records there.
 
-use aya_ebpf::{macros::map, maps::Array};
 use nstrace_common::{
-    census::{File, kind, what},
+    census::what,
     layout::ABSENT,
     slots::{CGROUP, MNT, NET, PID, USER},
 };
@@ -12,8 +11,9 @@ use nstrace_common::{
 use crate::{
     config::{offset, typed},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    mounted::{census_mounted, census_super_block},
-    seen::{Visit, census, describe, describe_later, head},
+    mounted::{census_mounted, census_on, census_super_block},
+    scratch::{Scratch, scratch},
+    seen::{census, describe, describe_later},
 };
 
 /// `NSFS_MAGIC`, `SOCKFS_MAGIC`, `ANON_INODE_FS_MAGIC`, `PID_FS_MAGIC`, `PROC_SUPER_MAGIC`, `CGROUP2_SUPER_MAGIC`
@@ -49,83 +49,45 @@ const IPPROTO_TCP: u32 = 6;
 /// `TCP_LISTEN`, of unix sockets too.
 pub const LISTENING: u32 = 10;
 
-/// Most records of one file: a power of two, so that an index can be cut to it.
-const HELD: usize = 16;
-
-/// The file that is looked at and what it was found to hold; one reader runs at a time.
-#[repr(C)]
-pub struct Scratch {
-    pub file: u64,
-    pub inode: u64,
-    pub super_block: u64,
-    pub cred: u64,
-    /// `struct vfsmount`.
-    pub mount: u64,
-    /// What all its records have, and what the next one has.
-    pub record: File,
-    held: [File; HELD],
-    count: u32,
-    reserved: u32,
+/// A file of which nothing but its address is known, and which is on the mount that it was opened by.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn census_open(visit: u64, file: u64) -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    scratch.set_file(file as Kptr);
+    census_on(visit);
+    let magic = scratch.magic;
+    if magic == SOCKFS
+        || magic == NSFS
+        || magic == ANON_INODE
+        || magic == PIDFS
+        || magic == PROC
+        || magic == CGROUP2
+        || magic != PIPEFS && load_u32(scratch.inode as Kptr, census!(inode_i_rdev)) == TUN
+    {
+        census_object(visit, magic);
+    }
+    // Most files were opened with the very credentials that the task has.
+    if scratch.cred != scratch.own_cred {
+        census_opener(visit);
+    }
+    if scratch.copied(owner_member()) != 0 {
+        census_owner(visit);
+    }
+    0
 }
 
-#[map]
-static FILE_OUT: Array<Scratch> = Array::with_max_entries(1, 0);
-
+/// `f_owner`, or where it is inside the file, its `pid`.
 #[inline(always)]
-pub fn scratch() -> Option<&'static mut Scratch> {
-    // SAFETY: the map's only element; one reader runs at a time.
-    FILE_OUT.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+fn owner_member() -> u32 {
+    if census!(file_f_owner_pid) == ABSENT { census!(file_f_owner) } else { census!(file_f_owner_pid) }
 }
 
-impl Scratch {
-    /// Nothing is held yet by this descriptor of a task.
-    #[inline(always)]
-    pub fn begin(&mut self, tid: u32, tgid: u32, fd: u32) {
-        let head = head::<File>(kind::FILE);
-        self.count = 0;
-        self.record = File { head, ns: 0, object: 0, ucounts: 0, tid, tgid, fd, what: 0, inode: 0, detail: 0 };
-    }
-
-    /// Leaves a copy of the record.
-    #[inline(always)]
-    pub fn put(&mut self) {
-        let at = self.count as usize & (HELD - 1);
-        // SAFETY: inside the array.
-        unsafe { (&raw mut self.held).cast::<File>().add(at).write(self.record) };
-        self.count += 1;
-    }
-
-    /// The file, where only its address is known.
-    #[inline(always)]
-    pub fn set_file(&mut self, file: Kptr) {
-        let inode = load_ptr(file, census!(file_f_inode));
-        self.file = file as u64;
-        self.inode = inode as u64;
-        self.super_block = load_u64(inode, census!(inode_i_sb));
-        self.cred = load_u64(file, census!(file_f_cred));
-        self.mount = load_u64(file, census!(file_mnt));
-        self.record.inode = load_u64(inode, census!(inode_i_ino)) as u32;
-    }
-}
-
-/// Writes the records that were left.
-#[inline(always)]
-pub fn write_held(visit: Visit) {
-    let Some(scratch) = scratch() else { return };
-    for at in 0..HELD {
-        if at as u32 >= scratch.count {
-            break;
-        }
-        // SAFETY: inside the array.
-        visit.write(unsafe { &*(&raw const scratch.held).cast::<File>().add(at) });
-    }
-}
-
-/// All that the file in [`Scratch`] holds.
+/// All that the file in [`Scratch`] holds, its file system by its inode.
 #[inline(always)]
 pub fn hold(visit: u64) {
     let Some(scratch) = scratch() else { return };
-    let magic = load_u64(scratch.super_block as Kptr, census!(super_block_s_magic));
+    let magic = scratch.by_inode();
     census_object(visit, magic);
     census_opener(visit);
     census_owner(visit);
@@ -146,15 +108,15 @@ pub extern "C" fn census_object(visit: u64, magic: u64) -> u32 {
             scratch.record.ns = nsfs(visit, inode);
             scratch.put();
         }
-        SOCKFS => _ = census_socket(visit, load_u64(load_ptr(file, census!(file_private_data)), census!(socket_sk))),
-        ANON_INODE => anonymous(visit, scratch, file),
+        SOCKFS => _ = census_socket(visit, load_u64(scratch.private as Kptr, census!(socket_sk))),
+        ANON_INODE => anonymous(visit, scratch),
         PIDFS => _ = census_pid(visit, load_u64(inode, offset!(inode_i_private)), what::PIDFD),
         PROC => procfs(visit, scratch, file, inode),
         CGROUP2 => cgroup(visit, scratch, file),
         _ => {
             if load_u32(inode, census!(inode_i_rdev)) == TUN {
                 // `struct tun_file` starts with its `struct sock`.
-                sock(visit, scratch, load_ptr(file, census!(file_private_data)), what::TUN);
+                sock(visit, scratch, scratch.private as Kptr, what::TUN);
             }
         }
     }
@@ -175,7 +137,12 @@ fn sock(visit: u64, scratch: &mut Scratch, sk: Kptr, what: u32) {
     scratch.record.what = what;
     scratch.record.object = sk as u64;
     scratch.record.detail = load_u32(sk, census!(sock_family)) & 0xffff;
-    scratch.record.ns = describe(visit, load_ptr(sk, census!(sock_net)), NET as u32);
+    let net = load_u64(sk, census!(sock_net));
+    if scratch.net.object != net {
+        scratch.net.ns = describe(visit, net as Kptr, NET as u32);
+        scratch.net.object = net;
+    }
+    scratch.record.ns = scratch.net.ns;
     scratch.put();
 }
 
@@ -208,20 +175,22 @@ pub extern "C" fn census_socket(visit: u64, sk: u64) -> u32 {
         scratch.record.ns = 0;
         scratch.put();
     }
-    census_pid(visit, load_u64(sk, census!(sock_peer_pid)), what::PEER_PID);
-    scratch.record.detail = AF_UNIX;
-    let peer = load_ptr(sk, census!(sock_peer_cred));
-    if level_of(peer) != 0 {
-        credentials(visit, scratch, peer, what::PEER_CRED);
+    let (pid, cred) = (load_u64(sk, census!(sock_peer_pid)), load_u64(sk, census!(sock_peer_cred)));
+    if pid != scratch.own_pid {
+        census_pid(visit, pid, what::PEER_PID);
+    }
+    if cred != scratch.own_cred {
+        scratch.record.detail = AF_UNIX;
+        credentials(visit, scratch, cred, what::PEER_CRED);
     }
     0
 }
 
 #[inline(always)]
-fn anonymous(visit: u64, scratch: &mut Scratch, file: Kptr) {
-    let private = load_ptr(file, census!(file_private_data));
-    scratch.record.object = private as u64;
-    let name = load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name));
+fn anonymous(visit: u64, scratch: &mut Scratch) {
+    let private = scratch.private as Kptr;
+    scratch.record.object = scratch.private;
+    let name = load_ptr(scratch.copied(census!(file_dentry)) as Kptr, census!(dentry_d_name));
     match load_u64(name, 0) {
         IO_URING_NAME => {
             scratch.record.what = what::IO_URING;
@@ -239,7 +208,7 @@ fn anonymous(visit: u64, scratch: &mut Scratch, file: Kptr) {
             if load_u32(user, offset!(user_namespace_level)) != 0 {
                 scratch.record.ns = describe(visit, user, USER as u32);
                 scratch.put();
-                credentials(visit, scratch, load_ptr(private, census!(fs_context_cred)), what::CRED);
+                credentials(visit, scratch, load_u64(private, census!(fs_context_cred)), what::CRED);
             }
         }
         PIDFD_NAME => _ = census_pid(visit, private as u64, what::PIDFD),
@@ -252,16 +221,25 @@ fn anonymous(visit: u64, scratch: &mut Scratch, file: Kptr) {
 #[inline(never)]
 pub extern "C" fn census_pid(visit: u64, pid: u64, what: u32) -> u32 {
     let Some(scratch) = scratch() else { return 0 };
-    let pid = pid as Kptr;
-    let level = load_u32(pid, offset!(pid_level)) & 63;
-    if typed() || pid.is_null() || level == 0 && what != what::PIDFD {
+    let at = pid as Kptr;
+    if typed() || pid == 0 {
         return 0;
     }
-    let ns = load_ptr(pid, offset!(pid_numbers) + level * offset!(upid_size) + offset!(upid_ns));
+    if scratch.pid.object != pid {
+        let level = load_u32(at, offset!(pid_level)) & 63;
+        let ns = load_ptr(at, offset!(pid_numbers) + level * offset!(upid_size) + offset!(upid_ns));
+        scratch.pid.level = level.into();
+        scratch.pid.detail = load_u32(at, offset!(pid_numbers) + offset!(upid_nr)).into();
+        scratch.pid.ns = describe(visit, ns, PID as u32);
+        scratch.pid.object = pid;
+    }
+    if scratch.pid.level == 0 && what != what::PIDFD {
+        return 0;
+    }
     scratch.record.what = what;
-    scratch.record.object = pid as u64;
-    scratch.record.detail = load_u32(pid, offset!(pid_numbers) + offset!(upid_nr));
-    scratch.record.ns = describe(visit, ns, PID as u32);
+    scratch.record.object = pid;
+    scratch.record.detail = scratch.pid.detail as u32;
+    scratch.record.ns = scratch.pid.ns;
     scratch.put();
     0
 }
@@ -274,11 +252,11 @@ fn procfs(visit: u64, scratch: &mut Scratch, file: Kptr, inode: Kptr) {
     }
     let proc_inode = (inode as u64 - u64::from(census!(proc_inode_vfs_inode))) as Kptr;
     census_pid(visit, load_u64(proc_inode, census!(proc_inode_pid)), what::PROC_PID);
-    let seq = load_ptr(file, census!(file_private_data));
+    let seq = scratch.private as Kptr;
     if seq.is_null() {
         return;
     }
-    let name = load_u64(load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name)), 0);
+    let name = load_u64(load_ptr(scratch.copied(census!(file_dentry)) as Kptr, census!(dentry_d_name)), 0);
     if name == MOUNTINFO || name == MOUNTSTATS || name & SEVEN_BYTES == MOUNTS {
         let table = load_ptr(seq, census!(seq_file_private));
         let ns = load_ptr(table, census!(proc_mounts_ns));
@@ -310,7 +288,7 @@ fn cgroup(visit: u64, scratch: &mut Scratch, file: Kptr) {
     if census!(cgroup_file_ctx_ns) == ABSENT {
         return;
     }
-    let open = load_ptr(load_ptr(file, census!(file_private_data)), census!(seq_file_private));
+    let open = load_ptr(scratch.private as Kptr, census!(seq_file_private));
     let ns = load_ptr(load_ptr(open, census!(kernfs_open_file_priv)), census!(cgroup_file_ctx_ns));
     if !ns.is_null() {
         scratch.record.what = what::CGROUP_FILE;
@@ -320,18 +298,26 @@ fn cgroup(visit: u64, scratch: &mut Scratch, file: Kptr) {
     }
 }
 
-/// Nesting level of the user namespace of credentials.
+/// Nothing is said of credentials of the initial user namespace.
 #[inline(always)]
-fn level_of(cred: Kptr) -> u32 {
-    load_u32(load_ptr(cred, offset!(cred_user_ns)), offset!(user_namespace_level))
-}
-
-#[inline(always)]
-fn credentials(visit: u64, scratch: &mut Scratch, cred: Kptr, what: u32) {
+fn credentials(visit: u64, scratch: &mut Scratch, cred: u64, what: u32) {
+    if scratch.credentials.object != cred {
+        let user = load_ptr(cred as Kptr, offset!(cred_user_ns));
+        let level = load_u32(user, offset!(user_namespace_level));
+        scratch.credentials.level = level.into();
+        if level != 0 {
+            scratch.credentials.detail = load_u64(cred as Kptr, census!(cred_ucounts));
+            scratch.credentials.ns = describe(visit, user, USER as u32);
+        }
+        scratch.credentials.object = cred;
+    }
+    if scratch.credentials.level == 0 {
+        return;
+    }
     scratch.record.what = what;
-    scratch.record.object = cred as u64;
-    scratch.record.ucounts = load_u64(cred, census!(cred_ucounts));
-    scratch.record.ns = describe(visit, load_ptr(cred, offset!(cred_user_ns)), USER as u32);
+    scratch.record.object = cred;
+    scratch.record.ucounts = scratch.credentials.detail;
+    scratch.record.ns = scratch.credentials.ns;
     scratch.put();
 }
 
@@ -340,10 +326,7 @@ fn credentials(visit: u64, scratch: &mut Scratch, cred: Kptr, what: u32) {
 #[inline(never)]
 pub extern "C" fn census_opener(visit: u64) -> u32 {
     let Some(scratch) = scratch() else { return 0 };
-    let cred = scratch.cred as Kptr;
-    if level_of(cred) != 0 {
-        credentials(visit, scratch, cred, what::CRED);
-    }
+    credentials(visit, scratch, scratch.cred, what::CRED);
     0
 }
 
@@ -352,11 +335,8 @@ pub extern "C" fn census_opener(visit: u64) -> u32 {
 #[inline(never)]
 pub extern "C" fn census_owner(visit: u64) -> u32 {
     let Some(scratch) = scratch() else { return 0 };
-    let file = scratch.file as Kptr;
-    let owner = if census!(file_f_owner_pid) == ABSENT {
-        load_u64(load_ptr(file, census!(file_f_owner)), census!(fown_struct_pid))
-    } else {
-        load_u64(file, census!(file_f_owner_pid))
-    };
+    let owner = scratch.copied(owner_member());
+    let owner =
+        if census!(file_f_owner_pid) == ABSENT { load_u64(owner as Kptr, census!(fown_struct_pid)) } else { owner };
     census_pid(visit, owner, what::OWNER_PID)
 }

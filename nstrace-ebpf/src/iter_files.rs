@@ -1,17 +1,127 @@
-//! `iter/task_file` for the census: the open files that hold a namespace.
+//! Processes with what they hold by files: those they have open, the directories they are in, the program they run.
+//!
+//! `iter/task` walks a process's file table in one visit, without a reference on any file: `iter/task_file`, which takes one of
+//! each and runs a program for each, needs three times as long. It serves for tables that are too large for a visit.
+
+use nstrace_common::census::{place, what};
 
 use crate::{
-    config::{offset, self_tgid},
-    holding::{
-        ANON_INODE, CGROUP2, NSFS, PIDFS, PIPEFS, PROC, SOCKFS, TUN, census_object, census_opener, census_owner,
-        scratch, write_held,
-    },
-    iter_tasks::IterationMeta,
-    kernel_memory::{Kptr, number, peek_ptr, peek_u32, peek_u64},
-    mounted::{census_mounted, census_super_block},
+    config::{is_others, offset},
+    holding::{census_open, census_opener},
+    iter_tasks::{IterationMeta, TaskIteration, tell_task},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, number},
+    mounted::census_on,
+    scratch::{CHUNK, HELD, HELD_BY_ONE, Scratch, scratch, write_held},
     seen::{Visit, census, describe_waiting},
 };
-use nstrace_common::layout::ABSENT;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+
+/// Chunks of a file table that one visit looks at.
+const CHUNKS: u32 = 64;
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub fn census_process(ctx: *mut TaskIteration) -> i32 {
+    // SAFETY: as in `census_task`.
+    let (visit, task) = unsafe { ((*ctx).visit(), (*ctx).task()) };
+    // SAFETY: the context that the kernel passed.
+    if unsafe { tell_task(ctx, visit) } {
+        tell_files(visit, task);
+    }
+    describe_waiting(visit);
+    0
+}
+
+/// What the task holds by files, but for what its leader has as well.
+#[inline(always)]
+fn tell_files(visit: Visit, task: Kptr) {
+    let Some(scratch) = scratch() else { return };
+    scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), 0);
+    let leader = load_ptr(task, census!(task_group_leader));
+    scratch.own_cred = load_u64(task, offset!(task_real_cred));
+    scratch.own_pid = load_u64(leader, offset!(task_thread_pid));
+    let files = load_ptr(task, census!(task_files));
+    // As the kernel's own iterator: threads that share the leader's table have nothing of their own.
+    if !files.is_null() && (leader == task || load_ptr(leader, census!(task_files)) != files) {
+        let table = load_ptr(files, census!(files_struct_fdt));
+        scratch.slots = load_u64(table, census!(fdtable_fd));
+        scratch.slot_count = load_u32(table, census!(fdtable_max_fds));
+        for chunk in 0..=CHUNKS {
+            if census_chunk(visit.number, chunk * CHUNK as u32) == 0 {
+                break;
+            }
+        }
+        // Of a task that exits meanwhile the table may be another's already.
+        if load_ptr(task, census!(task_files)) != files {
+            scratch.count = 0;
+        }
+    }
+    let fs = load_ptr(task, census!(task_fs));
+    if leader == task || load_ptr(leader, census!(task_fs)) != fs {
+        at(visit, scratch, place::ROOT, load_u64(fs, census!(fs_struct_root_mnt)));
+        at(visit, scratch, place::CWD, load_u64(fs, census!(fs_struct_pwd_mnt)));
+    }
+    let program = load_ptr(load_ptr(task, census!(task_mm)), census!(mm_struct_exe_file));
+    if !program.is_null() && leader == task {
+        scratch.cred = load_u64(program, census!(file_f_cred));
+        scratch.record.fd = place::PROGRAM;
+        census_opener(visit.number);
+        at(visit, scratch, place::PROGRAM, load_u64(program, census!(file_mnt)));
+    }
+    write_held(visit);
+}
+
+/// The files in this place of the table and the ones after it; 0: the table ends, or no more fit into this visit.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn census_chunk(visit: u64, from: u32) -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    if from >= scratch.slot_count {
+        return 0;
+    }
+    let slots = (scratch.slots as Kptr).wrapping_add(from as usize * 8);
+    // SAFETY: the helper writes as many bytes as there is room; zeroes when it cannot read.
+    unsafe { bpf_probe_read_kernel((&raw mut scratch.chunk).cast(), (CHUNK * 8) as u32, slots.cast()) };
+    for at in 0..CHUNK {
+        let file = scratch.chunk[at];
+        if file != 0 && census_slot(visit, file, from + at as u32) == 0 {
+            return 0;
+        }
+    }
+    1
+}
+
+/// The file in one place of the table; 0: no more fit into this visit.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn census_slot(visit: u64, file: u64, fd: u32) -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    let before = scratch.count;
+    if fd >= CHUNKS * CHUNK as u32 || before as usize > HELD - 4 * HELD_BY_ONE {
+        scratch.record.what = what::MORE;
+        scratch.record.ns = 0;
+        scratch.put();
+        return 0;
+    }
+    scratch.record.fd = fd;
+    census_open(visit, file);
+    // One that was closed meanwhile may have been another's when it was read.
+    let slot = (scratch.slots as Kptr).wrapping_add(fd as usize * 8);
+    if scratch.count != before && load_u64(slot, 0) != file {
+        scratch.count = before;
+    }
+    1
+}
+
+/// What the task keeps by being on a mount.
+#[inline(always)]
+fn at(visit: Visit, scratch: &mut Scratch, place: u32, vfsmount: u64) {
+    if vfsmount != 0 {
+        scratch.record.fd = place;
+        scratch.mount = vfsmount;
+        census_on(visit.number);
+    }
+}
 
 /// `struct bpf_iter__task_file`.
 #[repr(C)]
@@ -35,51 +145,16 @@ pub fn census_file(ctx: *mut FileIteration) -> i32 {
         describe_waiting(visit);
         return 0;
     }
-    let tgid = peek_u32(task, offset!(task_tgid));
-    if tgid == self_tgid() {
+    let tgid = load_u32(task, offset!(task_tgid));
+    if is_others(tgid) {
         return 0;
     }
     let Some(scratch) = scratch() else { return 0 };
-    let inode = peek_ptr(file, census!(file_f_inode));
-    let super_block = peek_ptr(inode, census!(inode_i_sb));
-    let magic = peek_u64(super_block, census!(super_block_s_magic));
-    let cred = peek_ptr(file, census!(file_f_cred));
-    // Most files were opened with the very credentials that the task has.
-    let own = number(&mut scratch.cred, peek_ptr(task, offset!(task_real_cred)));
-    let foreign = number(&mut scratch.cred, cred) != own;
-    let owner = if census!(file_f_owner_pid) == ABSENT { census!(file_f_owner) } else { census!(file_f_owner_pid) };
-    let has_owner = number(&mut scratch.inode, peek_ptr(file, owner)) != 0;
-    let block_owner = peek_ptr(super_block, census!(super_block_s_user_ns));
-
-    scratch.file = file as u64;
-    scratch.inode = inode as u64;
-    scratch.super_block = super_block as u64;
-    scratch.mount = peek_u64(file, census!(file_mnt));
-    scratch.begin(peek_u32(task, offset!(task_pid)), tgid, fd);
-    scratch.record.inode = peek_u64(inode, census!(inode_i_ino)) as u32;
-    // A pipe is nothing that holds, and neither it nor these others can be in a detached tree.
-    let is_internal = magic == SOCKFS || magic == ANON_INODE || magic == PIDFS || magic == PIPEFS;
-    if magic == NSFS
-        || (is_internal && magic != PIPEFS)
-        || magic == PROC
-        || magic == CGROUP2
-        || peek_u32(inode, census!(inode_i_rdev)) == TUN
-    {
-        census_object(visit.number, magic);
-    }
-    if foreign {
-        census_opener(visit.number);
-    }
-    if has_owner {
-        census_owner(visit.number);
-    }
-    if !is_internal {
-        census_mounted(visit.number, magic);
-    }
-    // Most belong to the initial one, which nothing frees.
-    if magic == PROC || peek_u32(block_owner, offset!(user_namespace_level)) != 0 {
-        census_super_block(visit.number, magic);
-    }
+    scratch.begin(load_u32(task, offset!(task_pid)), tgid, fd);
+    scratch.own_cred = load_u64(task, offset!(task_real_cred));
+    scratch.own_pid = load_u64(load_ptr(task, census!(task_group_leader)), offset!(task_thread_pid));
+    let file = number(&mut scratch.file, file);
+    census_open(visit.number, file);
     write_held(visit);
     describe_waiting(visit);
     0

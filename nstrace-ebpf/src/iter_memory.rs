@@ -8,10 +8,11 @@ use nstrace_common::{
 
 use crate::{
     config::{offset, self_tgid},
-    holding::{census_opener, scratch, write_held},
+    holding::census_opener,
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     mounted::{census_mounted, census_super_block},
+    scratch::{scratch, write_held},
     seen::{Visit, census, describe, describe_waiting},
 };
 
@@ -48,9 +49,9 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
     scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), place::MAPPING);
     scratch.set_file(file);
     // Of the files on a tmpfs only those of shared memory have private data.
-    let data = load_ptr(file, census!(file_private_data));
-    let magic = load_u64(scratch.super_block as Kptr, census!(super_block_s_magic));
-    let name = load_ptr(load_ptr(file, census!(file_dentry)), census!(dentry_d_name));
+    let data = scratch.private as Kptr;
+    let magic = scratch.by_inode();
+    let name = load_ptr(scratch.copied(census!(file_dentry)) as Kptr, census!(dentry_d_name));
     if magic == TMPFS && !data.is_null() && load_u32(name, 0) == SYSV {
         scratch.record.what = what::SHM;
         scratch.record.object = file as u64;

@@ -1,6 +1,6 @@
 //! A walk over files that no file table has: in messages of unix sockets, registered with io_uring, watched by inotify.
 //!
-//! As in [`crate::iter_mounts`], `iter/task` is only the engine, and user space lists what to look into. A visit ends with the
+//! As in [`crate::iter_mounts`], `iter/bpf_map` is only the engine, and user space lists what to look into. A visit ends with the
 //! first file it finds, because what a file holds is long to ask.
 
 use nstrace_common::{
@@ -9,11 +9,11 @@ use nstrace_common::{
 };
 
 use crate::{
-    holding::{LISTENING, NSFS, Scratch, census_pid, census_socket, hold, nsfs, scratch, write_held},
+    holding::{LISTENING, NSFS, census_pid, census_socket, hold, nsfs},
     iter_lists::start,
-    iter_mounts::{TREES, WALK},
-    iter_tasks::TaskIteration,
+    iter_mounts::{MapIteration, TREES, WALK},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    scratch::{Scratch, scratch, write_held},
     seen::{census, describe_waiting},
 };
 
@@ -31,8 +31,8 @@ const SENDER: u32 = 3;
 const INODE: u32 = 4;
 
 #[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task")]
-pub fn census_queue(ctx: *mut TaskIteration) -> i32 {
+#[unsafe(link_section = "iter/bpf_map")]
+pub fn census_queue(ctx: *mut MapIteration) -> i32 {
     // SAFETY: as in `census_task`.
     let visit = unsafe { (*ctx).visit() };
     let Some(walk) = WALK.get_ptr_mut(0) else { return 0 };

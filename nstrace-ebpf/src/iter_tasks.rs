@@ -3,12 +3,13 @@
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_probe_read_kernel, macros::map, maps::PerCpuArray};
 use nstrace_common::{
     census::{Pid, Task, kind},
+    layout::ABSENT,
     slots::{PID, PID_FOR_CHILDREN, SLOTS, TIME_FOR_CHILDREN, USER},
     task::COMM_LEN,
 };
 
 use crate::{
-    config::{offset, self_tgid},
+    config::{is_others, offset},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64, peek_u32, peek_u64},
     seen::{Visit, census, describe, describe_waiting, head, key},
     slots::for_each_nsproxy_slot,
@@ -85,19 +86,29 @@ impl TaskIteration {
 #[unsafe(link_section = "iter/task")]
 pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     // SAFETY: the kernel passes a valid context; its pointers are loaded through the BTF-typed context.
-    let (visit, session, task) = unsafe {
-        let meta = (*ctx).meta;
-        (Visit { seq: (*meta).seq, number: (*meta).seq_num + 1 }, (*meta).session_id, (*ctx).task)
-    };
+    let visit = unsafe { (*ctx).visit() };
+    // SAFETY: as above.
+    unsafe { tell_task(ctx, visit) };
+    describe_waiting(visit);
+    0
+}
+
+/// Writes the record of the visited task, whose namespaces [`describe_waiting`] has to describe; false: it is not to be told.
+///
+/// # Safety
+/// `ctx` is the context the kernel passed.
+#[inline(always)]
+pub unsafe fn tell_task(ctx: *mut TaskIteration, visit: Visit) -> bool {
+    // SAFETY: as the caller promises.
+    let (session, task) = unsafe { ((*(*ctx).meta).session_id, (*ctx).task) };
     if task.is_null() {
-        describe_waiting(visit);
-        return 0;
+        return false;
     }
     let tgid = peek_u32(task, offset!(task_tgid));
-    if tgid == self_tgid() {
-        return 0;
+    if is_others(tgid) {
+        return false;
     }
-    let Some(to) = TASK_OUT.get_ptr_mut(0) else { return 0 };
+    let Some(to) = TASK_OUT.get_ptr_mut(0) else { return false };
     // SAFETY: the scratch slot of this CPU, of whose record every field is written.
     let scratch = unsafe { &mut *to };
     write_task(&mut scratch.record, task, tgid);
@@ -129,9 +140,8 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
         scratch.record.slots[USER] = describe(visit.number, scratch.spaces[USER] as Kptr, USER as u32);
         scratch.record.slots[PID] = describe(visit.number, scratch.spaces[PID] as Kptr, PID as u32);
     }
-    describe_waiting(visit);
     visit.write(&scratch.record);
-    0
+    true
 }
 
 /// Everything but the slots. Pointers are loaded without their type: for each typed one the verifier searches the kernel's
@@ -151,8 +161,14 @@ fn write_task(record: &mut Task, task: Kptr, tgid: u32) {
     record.group = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_PGID));
     record.session = pid_of(load_ptr(signal, census!(signal_struct_pids) + 8 * PIDTYPE_SID));
     let mm = load_ptr(task, census!(task_mm));
-    record.mm = mm as u64;
-    record.mm_user = key(load_ptr(mm, census!(mm_struct_user_ns)), USER as u32);
+    let state = census!(task_exec_state);
+    let (executed, user) = if state == ABSENT {
+        (mm, census!(mm_struct_user_ns))
+    } else {
+        (load_ptr(task, state), census!(task_exec_state_user_ns))
+    };
+    record.mm = executed as u64;
+    record.mm_user = key(load_ptr(executed, user), USER as u32);
     let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
     record.exe_cred = exe_cred as u64;
     record.exe_user = key(load_ptr(exe_cred, offset!(cred_user_ns)), USER as u32);

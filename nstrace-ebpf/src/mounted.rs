@@ -7,8 +7,9 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    holding::{NSFS, PROC, scratch},
+    holding::{ANON_INODE, NSFS, PIDFS, PIPEFS, PROC, SOCKFS},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    scratch::scratch,
     seen::{census, describe},
 };
 
@@ -16,6 +17,37 @@ use crate::{
 const ERRORS: u64 = 0u64.wrapping_sub(4095);
 /// `MNT_NS_ANON_INO` (6.18+).
 const ANONYMOUS: u32 = 0xefff_fff7;
+
+/// What [`Scratch::mount`](crate::scratch::Scratch::mount) keeps, and its file system; a mount that held nothing is not asked
+/// again in the same visit.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn census_on(visit: u64) -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    let is_known = scratch.known_mount == scratch.mount;
+    if !is_known {
+        let super_block = load_u64(scratch.mount as Kptr, census!(vfsmount_mnt_sb));
+        scratch.super_block = super_block;
+        scratch.magic = load_u64(super_block as Kptr, census!(super_block_s_magic));
+        scratch.known_mount = scratch.mount;
+        scratch.known_holds = 0;
+    }
+    let magic = scratch.magic;
+    // Inside the kernel.
+    if is_known && scratch.known_holds == 0
+        || magic == SOCKFS
+        || magic == ANON_INODE
+        || magic == PIDFS
+        || magic == PIPEFS
+    {
+        return 0;
+    }
+    let before = scratch.count;
+    census_mounted(visit, magic);
+    census_super_block(visit, magic);
+    scratch.known_holds = u32::from(scratch.count != before);
+    0
+}
 
 /// Something is in a tree of mounts that open_tree(2) or fsmount(2) made and nobody has attached, or that was detached.
 #[unsafe(no_mangle)]
@@ -55,12 +87,27 @@ pub extern "C" fn census_mounted(visit: u64, magic: u64) -> u32 {
     0
 }
 
+/// The user namespace that the mount itself holds (`vfsmount.mnt_userns`); null for none and the initial one.
+#[inline(always)]
+pub fn numbers_of(vfsmount: Kptr) -> Kptr {
+    let user = load_ptr(vfsmount, census!(vfsmount_mnt_userns));
+    if load_u32(user, offset!(user_namespace_level)) == 0 { core::ptr::null() } else { user }
+}
+
 /// A file keeps its file system, also where that is not mounted any more.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn census_super_block(visit: u64, magic: u64) -> u32 {
     let Some(scratch) = scratch() else { return 0 };
     let super_block = scratch.super_block as Kptr;
+    let numbers = numbers_of(scratch.mount as Kptr);
+    if !numbers.is_null() {
+        let is_idmapped = load_ptr(super_block, census!(super_block_s_user_ns)) != numbers;
+        scratch.record.what = if is_idmapped { what::IDMAPPED } else { what::NUMBERS };
+        scratch.record.object = scratch.mount;
+        scratch.record.ns = describe(visit, numbers, USER as u32);
+        scratch.put();
+    }
     scratch.record.object = scratch.super_block;
     let user = load_ptr(super_block, census!(super_block_s_user_ns));
     // Most belong to the initial one, which nothing frees.

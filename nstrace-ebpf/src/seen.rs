@@ -18,6 +18,7 @@ use nstrace_common::{
 use crate::{
     config::{LAYOUT, constant, offset},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    mounted::numbers_of,
 };
 
 #[unsafe(no_mangle)]
@@ -268,7 +269,10 @@ pub extern "C" fn census_next(visit: u64, first: u32) -> u32 {
     record.user_level = load_u32(ns, offset!(user_namespace_level));
     record.owner_uid = load_u32(ns, offset!(user_namespace_owner));
     let segments = census!(ipc_namespace_shm_in_use);
-    record.mqueue = load_u64(load_ptr(ns, census!(ipc_namespace_mq_mnt)), census!(vfsmount_mnt_sb));
+    let mqueue = load_ptr(ns, census!(ipc_namespace_mq_mnt));
+    record.mqueue = load_u64(mqueue, census!(vfsmount_mnt_sb));
+    // Of another type what is read there is no mount, and the reader does not look at it.
+    record.mqueue_mount = if numbers_of(mqueue).is_null() { 0 } else { mqueue as u64 };
     record.mnt_seq = load_u64(ns, census!(mnt_namespace_seq));
     record.segments = if segments == ABSENT { u32::MAX } else { load_u32(ns, segments) };
     1

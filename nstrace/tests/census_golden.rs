@@ -54,6 +54,7 @@ fn namespace(builder: &mut Builder, ns_type: NsType, of: u32, owner: u32, refs: 
         parent: if matches!(ns_type, NsType::User | NsType::Pid) && of != 0 { key(ns_type, 0) } else { 0 },
         ucounts: 0,
         mqueue: 0,
+        mqueue_mount: 0,
         listing: 0,
         level: None,
         owner_uid: (ns_type == NsType::User).then_some(of * 1000),

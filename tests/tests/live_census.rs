@@ -88,14 +88,7 @@ fn untold(name: &str) -> bool {
 
 /// References that this kernel takes and no source tells of, beside holders that are found.
 fn rest(name: &str) -> u32 {
-    // From 5.17 to 6.1 every mount holds the user namespace of its file system once more (`vfsmount.mnt_userns`).
-    let mounted = ["zombie leader with a thread elsewhere: user", "owned namespace: ipc", "superblock, "];
-    // 7.x: one more of a user namespace whose member executed a program.
-    let executed = ["process that executed a program: user"];
-    let of = |names: &[&str]| names.iter().any(|start| name.starts_with(start));
-    let by_mounts = ((5, 17)..(6, 2)).contains(&kernel()) && of(&mounted);
-    let by_program = kernel() >= (7, 0) && of(&executed);
-    u32::from(untold(name) || by_mounts || by_program)
+    u32::from(untold(name))
 }
 
 /// One fixture, one CPU, and counts that change when tasks come and go: one test after the other.

@@ -2,7 +2,7 @@
 //!
 //! A reference is not taken by a task or a descriptor but by the object behind it, which many may share:
 //! `struct nsproxy` (one reference a slot; fork shares it), `struct cred`, `struct ucounts` and `mm_struct`
-//! (user namespaces), `struct pid` (pid
+//! (from 7.1 on `struct task_exec_state`; user namespaces), `struct pid` (pid
 //! namespaces), the one nsfs inode of a namespace (all its descriptors and bind mounts together), `struct sock`
 //! (network namespaces), some open files themselves, a child's `parent` and an owned namespace's `user_ns`, `super_block.s_user_ns` (user
 //! namespaces), and `proc_fs_info.pid_ns` (pid namespaces).
@@ -20,6 +20,8 @@ pub struct Accounts {
     pub(super) pids: Objects<u64>,
     pub(super) socks: Objects<u64>,
     pub(super) super_blocks: Objects<u64>,
+    /// `vfsmount.mnt_userns`, before 6.2.
+    pub(super) mounts: Objects<u64>,
     /// Files that hold it themselves: attachments of System V shared memory, open tables.
     pub(super) files: Objects<u64>,
     /// Anonymous mount namespaces it owns.
@@ -71,7 +73,9 @@ impl Accounts {
         self.nsproxies.settle();
         let sets = [&mut self.creds, &mut self.mms, &mut self.ucounts, &mut self.pids, &mut self.socks];
         sets.into_iter().for_each(Objects::settle);
-        [&mut self.super_blocks, &mut self.files, &mut self.anonymous].into_iter().for_each(Objects::settle);
+        [&mut self.super_blocks, &mut self.mounts, &mut self.files, &mut self.anonymous]
+            .into_iter()
+            .for_each(Objects::settle);
     }
 
     /// Some nsfs file or mount exists.
@@ -87,6 +91,7 @@ impl Accounts {
             + self.pids.len()
             + self.socks.len()
             + self.super_blocks.len()
+            + self.mounts.len()
             + self.files.len()
             + self.anonymous.len()
             + usize::from(self.nsfs);
@@ -105,6 +110,7 @@ impl Accounts {
             ("nsfs inode", u32::from(self.nsfs)),
             ("sock", len(self.socks.len())),
             ("super block", len(self.super_blocks.len())),
+            ("mount", len(self.mounts.len())),
             ("file", len(self.files.len())),
             ("detached mount tree", len(self.anonymous.len())),
             ("namespace below", self.below),

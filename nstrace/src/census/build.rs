@@ -1,12 +1,13 @@
 //! From facts to a [`Census`]: pure. Facts name namespaces by a key that the source chose; order does not matter, except that
 //! everything comes before [`Builder::finish`].
 
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
-use super::{Accounts, Census, Holder, Namespace, NsIndex, Task, TaskIndex, holder::MountHolder};
+use super::{
+    Accounts, Census, Holder, Namespace, NsIndex, Task, TaskIndex,
+    holder::MountHolder,
+    settled::{Elsewhere, Settled},
+};
 use crate::{
     event::{Comm, TaskInfo},
     ns::{NsName, NsType, Slot},
@@ -26,6 +27,8 @@ pub struct NamespaceFact {
     pub ucounts: u64,
     /// Address of the super block of an ipc namespace's message queues, 0 none.
     pub mqueue: u64,
+    /// Address of their mount where that holds the owner itself, else 0.
+    pub mqueue_mount: u64,
     /// What listmount(2) calls a mount namespace, 0 unknown.
     pub listing: u64,
     pub level: Option<u32>,
@@ -107,6 +110,8 @@ pub enum Object {
     },
     Pid(u64),
     SuperBlock(u64),
+    /// A `struct mount`, which before 6.2 holds the user namespace whose numbers it shows.
+    Mount(u64),
     /// A `struct file`, or another object behind a descriptor, that holds it itself.
     File(u64),
     /// An anonymous mount namespace that it owns.
@@ -147,6 +152,17 @@ impl Builder {
         self.holders.push(fact);
     }
 
+    /// Adds all that another one has collected.
+    pub fn absorb(&mut self, other: Self) {
+        other.facts.into_iter().for_each(|fact| self.namespace(fact));
+        append(&mut self.tasks, other.tasks);
+        append(&mut self.holders, other.holders);
+    }
+
+    pub(super) fn into_holders(self) -> Vec<HolderFact> {
+        self.holders
+    }
+
     /// The key of the namespace with this inode number, if it was described.
     pub fn key_of(&self, inum: u32) -> Option<Key> {
         self.facts.iter().rev().find(|fact| fact.name.inum == inum).map(|fact| fact.key)
@@ -183,18 +199,17 @@ impl Builder {
         of_key.map(|task| (task.tgid, task.tid))
     }
 
-    /// By what is known so far, some reference to a namespace of this type is unexplained.
-    pub fn has_unexplained(&self, ns_type: NsType) -> bool {
-        let census = self.clone().finish();
-        census.namespaces.iter().any(|ns| ns.name.ns_type == ns_type && ns.unexplained().is_some_and(|rest| rest > 0))
-    }
-
     /// Every mount namespace known so far.
     pub fn mount_namespaces(&self) -> impl Iterator<Item = &NamespaceFact> {
         self.facts.iter().filter(|fact| fact.name.ns_type == NsType::Mnt)
     }
 
-    pub fn finish(mut self) -> Census {
+    pub fn finish(self) -> Census {
+        self.settle().census
+    }
+
+    /// As [`Self::finish`], where more holders may come.
+    pub(super) fn settle(mut self) -> Settled {
         self.tasks.sort_by_key(|task| (task.tgid, task.tid != task.tgid, task.tid));
         let mut order: Vec<usize> = (0..self.facts.len()).collect();
         order.sort_by_key(|&i| (self.facts[i].name.ns_type, self.facts[i].name.inum, self.facts[i].key));
@@ -223,7 +238,7 @@ impl Builder {
                 }
             })
             .collect();
-        let mut nsproxies: HashMap<u64, u32> = HashMap::new();
+        let mut nsproxies: HashMap<u64, u32, foldhash::fast::RandomState> = HashMap::default();
         let mut nsproxy = |address: u64| {
             let next = u32::try_from(nsproxies.len()).ok()?;
             (address != 0).then(|| *nsproxies.entry(address).or_insert(next))
@@ -256,92 +271,24 @@ impl Builder {
                 accounts.ucounts.extend(Some(fact.ucounts).filter(|&ucounts| ucounts != 0));
                 // Mounted inside the kernel for as long as the ipc namespace lives.
                 accounts.super_blocks.extend(Some(fact.mqueue).filter(|&block| block != 0));
+                accounts.mounts.extend(Some(fact.mqueue_mount).filter(|&mount| mount != 0));
             }
         }
         let elsewhere = Elsewhere::new(&self.tasks, &self.holders);
-        for fact in self.holders {
-            let adds = elsewhere.adds(&fact);
-            let HolderFact { ns, holder, object } = fact;
-            let Some(NsIndex(at)) = self.by_key.get(&ns).map(|&i| place[i]) else { continue };
-            let ns = &mut namespaces[at];
-            match object {
-                Object::Nsfs => ns.accounts.nsfs = true,
-                Object::Sock(sock) => ns.accounts.socks.insert(sock),
-                Object::Cred { cred, ucounts } => {
-                    ns.accounts.creds.insert(cred);
-                    if ucounts != 0 {
-                        ns.accounts.ucounts.insert(ucounts);
-                    }
-                }
-                Object::Pid(pid) => ns.accounts.pids.insert(pid),
-                Object::SuperBlock(block) => ns.accounts.super_blocks.insert(block),
-                Object::File(file) => ns.accounts.files.insert(file),
-                Object::Anonymous(tree) => ns.accounts.anonymous.insert(tree),
-                Object::None => {}
-            }
-            if adds {
-                ns.holders.push(holder);
-            }
-        }
-        for ns in &mut namespaces {
-            ns.accounts.settle();
-            ns.holders.sort_by(by_kind);
-            ns.holders.dedup();
-        }
-        Census { namespaces, tasks, boot_id: String::new(), missing: Vec::new(), uncounted: Vec::new() }
+        let census = Census { namespaces, tasks, boot_id: String::new(), missing: Vec::new(), uncounted: Vec::new() };
+        let mut settled = Settled { census, by_key: self.by_key, place, elsewhere };
+        settled.hold(self.holders);
+        settled
     }
 }
 
-/// What makes a holder no news: the task that it belongs to, and the mount that it is reached by.
-struct Elsewhere {
-    /// User namespace of each thread.
-    users: HashMap<u32, Key>,
-    /// Super blocks that are mounted, or that an open file is on.
-    super_blocks: HashSet<u64>,
-}
-
-impl Elsewhere {
-    fn new(tasks: &[TaskFact], holders: &[HolderFact]) -> Self {
-        let credentials = holders.iter().any(|fact| matches!(fact.holder, Holder::Cred(_)));
-        let user = NsType::User.index();
-        let users = tasks.iter().filter(|_| credentials).map(|task| (task.tid, task.slots[user])).collect();
-        let placed = |fact: &&HolderFact| fact.holder.descriptor().is_none_or(|at| at.place().is_none());
-        let super_blocks = holders.iter().filter(placed).filter_map(|fact| match fact.object {
-            Object::SuperBlock(block) => Some(block),
-            _ => None,
-        });
-        Self { users, super_blocks: super_blocks.collect() }
+/// Moves what the second has to the end of the first, which costs nothing where that is empty.
+fn append<T>(to: &mut Vec<T>, mut from: Vec<T>) {
+    if to.is_empty() {
+        *to = from;
+    } else {
+        to.append(&mut from);
     }
-
-    /// Credentials of the user namespace that the task is in anyway are none of another, and directories and mappings tell of
-    /// a file system only where nothing better does.
-    fn adds(&self, fact: &HolderFact) -> bool {
-        match (&fact.holder, fact.object) {
-            (Holder::Cred(at), _) => self.users.get(&at.tid) != Some(&fact.ns),
-            (holder, Object::SuperBlock(block)) => {
-                let placed = holder.descriptor().is_some_and(|at| at.place().is_some());
-                !(placed && self.super_blocks.contains(&block))
-            }
-            _ => true,
-        }
-    }
-}
-
-/// By kind, then by process, thread and number.
-fn by_kind(a: &Holder, b: &Holder) -> Ordering {
-    let number = |holder: &Holder| match holder {
-        Holder::Shm { pid, .. } => *pid as usize,
-        _ => holder.task().map(|task| task.0).or(holder.namespace().map(|ns| ns.0)).unwrap_or(0),
-    };
-    a.kind()
-        .cmp(&b.kind())
-        .then_with(|| number(a).cmp(&number(b)))
-        .then_with(|| a.descriptor().cmp(&b.descriptor()))
-        .then_with(|| place(a).cmp(&place(b)))
-}
-
-fn place(holder: &Holder) -> Option<(Option<u32>, Option<&str>)> {
-    holder.mount().map(|mount| (mount.mnt_ns, mount.path.as_deref()))
 }
 
 fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {

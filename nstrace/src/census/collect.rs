@@ -1,10 +1,10 @@
 //! The ladder of sources: the best one that works is asked, and what a worse one cannot tell is said.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, thread};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::{Census, build::Builder, from_kernel, from_proc, mounts};
+use super::{Census, build::Builder, from_kernel, from_mounts, from_proc, mounts};
 use crate::{
     container,
     discover::{Missed, Proc, cgroup::CgroupTree, clock, oci::OciState, snapshot},
@@ -32,10 +32,10 @@ pub fn census(proc: &Proc, depth: Depth, containers: bool) -> anyhow::Result<Cen
     census_by(proc, kernel, depth, containers)
 }
 
-/// As [`census`], with the best source given: iterators, or why there are none.
+/// As [`census`], with the best source given: readers of the kernel's objects, or why there are none.
 pub(super) fn census_by(
     proc: &Proc,
-    mut kernel: Result<CensusIterators, String>,
+    mut kernel: Result<Vec<CensusIterators>, String>,
     depth: Depth,
     containers: bool,
 ) -> anyhow::Result<Census> {
@@ -44,10 +44,11 @@ pub(super) fn census_by(
     if let Ok(slots) = proc.initial_slots() {
         builder.initial(Slot::ALL.into_iter().filter_map(|slot| slots.get(slot)).map(|name| name.inum));
     }
-    if let Ok(iterators) = &mut kernel
-        && let Err(error) = from_kernel::tasks(iterators, &mut builder)
-    {
-        kernel = Err(format!("{error:#}"));
+    let mut files = Err(String::new());
+    match kernel.as_mut().map(|readers| from_kernel::processes(readers, &mut builder, depth)) {
+        Ok(Ok(leads)) => files = leads.map_err(|error| format!("{error:#}")),
+        Ok(Err(error)) => kernel = Err(format!("{error:#}")),
+        Err(_) => {}
     }
     if let Err(reason) = &kernel {
         let missed = from_proc::tasks(proc, &mut builder).context("cannot read the tasks of /proc")?;
@@ -57,10 +58,47 @@ pub(super) fn census_by(
         ));
         note(&mut missing, "namespaces of tasks", &missed);
     }
+    let mut memory = Memory::Unread;
     if depth == Depth::Holders {
-        holders(proc, &mut kernel, &mut builder, &mut missing, &mut uncounted)?;
+        let leads = match files {
+            Ok(leads) => leads,
+            Err(reason) => {
+                if kernel.is_ok() {
+                    missing.push(format!("sockets and files in flight: {reason}"));
+                }
+                let missed = mounts::descriptors(proc, &mut builder).context("cannot read /proc")?;
+                note(&mut missing, "descriptors", &missed);
+                from_kernel::Leads::default()
+            }
+        };
+        let walked = match &mut kernel {
+            Ok(readers) => by_walks(proc, readers, &mut builder, leads, &mut uncounted, &mut memory),
+            Err(reason) => Err(reason.clone()),
+        };
+        match walked {
+            Ok(0) => {}
+            Ok(torn) => missing.push(format!("mounts of {torn} mount namespaces that changed meanwhile: run it again")),
+            Err(reason) => {
+                if kernel.is_ok() {
+                    missing.push(format!("mounts in mount namespaces without a process: {reason}"));
+                }
+                let missed = mounts::of_members(proc, &mut builder).context("cannot read /proc")?;
+                note(&mut missing, "mount tables", &missed);
+            }
+        }
     }
-    let mut census = builder.finish();
+    let mut settled = builder.settle();
+    // There are many memory areas. Beside shared memory they keep user namespaces only, by credentials and file systems.
+    if memory == Memory::IfUnexplained
+        && settled.has_unexplained(NsType::User)
+        && let Some(reader) = kernel.as_mut().ok().and_then(|readers| readers.first_mut())
+    {
+        match from_kernel::memory(reader) {
+            Ok(found) => settled.add(found),
+            Err(error) => uncounted.push(unread_memory(&error)),
+        }
+    }
+    let mut census = settled.census;
     census.missing = missing;
     census.uncounted = uncounted;
     census.boot_id = proc.boot_id().unwrap_or_default();
@@ -70,63 +108,44 @@ pub(super) fn census_by(
     Ok(census)
 }
 
-fn holders(
-    proc: &Proc,
-    kernel: &mut Result<CensusIterators, String>,
-    builder: &mut Builder,
-    missing: &mut Vec<String>,
-    uncounted: &mut Vec<String>,
-) -> anyhow::Result<()> {
-    let files = match kernel {
-        Ok(iterators) => from_kernel::files(iterators, builder).map_err(|error| format!("{error:#}")),
-        Err(reason) => Err(reason.clone()),
-    };
-    let leads = match files {
-        Ok(leads) => leads,
-        Err(reason) => {
-            if kernel.is_ok() {
-                missing.push(format!("sockets and files in flight: {reason}"));
-            }
-            let missed = mounts::descriptors(proc, builder).context("cannot read /proc")?;
-            note(missing, "descriptors", &missed);
-            from_kernel::Leads::default()
-        }
-    };
-    let walked = match kernel {
-        Ok(iterators) => by_walks(proc, iterators, builder, leads, uncounted),
-        Err(reason) => Err(reason.clone()),
-    };
-    match walked {
-        Ok(0) => {}
-        Ok(torn) => missing.push(format!("mounts of {torn} mount namespaces that changed meanwhile: run it again")),
-        Err(reason) => {
-            if kernel.is_ok() {
-                missing.push(format!("mounts in mount namespaces without a process: {reason}"));
-            }
-            let missed = mounts::of_members(proc, builder).context("cannot read /proc")?;
-            note(missing, "mount tables", &missed);
-        }
-    }
-    Ok(())
+/// Whether memory areas have to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Memory {
+    /// They have been, or cannot be.
+    Unread,
+    /// When a reference to a user namespace stays unexplained.
+    IfUnexplained,
+}
+
+fn unread_memory(error: &anyhow::Error) -> String {
+    format!("mapped files and attached shared memory: {error:#}")
 }
 
 /// What only walks over the kernel's own objects find. Returns what the walk over the mounts came to.
 fn by_walks(
     proc: &Proc,
-    iterators: &mut CensusIterators,
+    readers: &mut [CensusIterators],
     builder: &mut Builder,
     mut leads: from_kernel::Leads,
     uncounted: &mut Vec<String>,
-) -> Result<u32, String> {
-    if let Err(error) = from_kernel::places(iterators, builder, &mut leads) {
-        uncounted.push(format!("what directories and programs of tasks hold: {error:#}"));
-    }
-    if let Err(error) = from_kernel::queues(iterators, builder, &mut leads) {
-        uncounted.push(format!("files in flight and registered with io_uring: {error:#}"));
-    }
-    let lists = from_kernel::lists(iterators, builder);
+    memory: &mut Memory,
+) -> Result<usize, String> {
+    // The trees that are known now are walked beside the other lists, where there is a second reader.
+    let trees = from_mounts::trees(readers, builder, &leads);
+    let (lists, found) = thread::scope(|scope| {
+        let (first, second) = readers.split_at_mut(1);
+        let found = second.first_mut().map(|reader| scope.spawn(|| from_mounts::walk(reader, trees)));
+        let lists = first.first_mut().map(|reader| {
+            if let Err(error) = from_kernel::queues(reader, builder, &mut leads) {
+                uncounted.push(format!("files in flight and registered with io_uring: {error:#}"));
+            }
+            from_kernel::lists(reader, builder)
+        });
+        (lists, found.map(|found| found.join().unwrap_or_else(|_| bail!("a reader has failed"))))
+    });
+    let lists = lists.unwrap_or(Ok(()));
     // With every namespace known, it is known as well whether any has shared memory.
-    let all_known = lists.is_ok() && iterators.has_all_lists();
+    let all_known = lists.is_ok() && readers.iter().all(CensusIterators::has_all_lists);
     if let Err(error) = lists {
         uncounted.push(format!("namespaces that no visible holder leads to: {error:#}"));
     } else if !all_known {
@@ -136,14 +155,17 @@ fn by_walks(
                 .to_owned(),
         );
     }
-    let walked = from_kernel::mounts(iterators, proc, builder, &leads).map_err(|error| format!("{error:#}"));
-    // There are many memory areas. Beside shared memory they keep user namespaces only, by credentials and file systems.
-    if (!all_known || !builder.has_no_segments() || builder.has_unexplained(NsType::User))
-        && let Err(error) = from_kernel::memory(iterators, builder, &mut leads)
-    {
-        uncounted.push(format!("mapped files and attached shared memory: {error:#}"));
+    let found = found.unwrap_or_else(|| Ok(from_mounts::Walked::default()));
+    let walked = found.and_then(|found| from_mounts::mounts(readers, proc, builder, &leads, found));
+    if all_known && builder.has_no_segments() {
+        *memory = Memory::IfUnexplained;
+    } else if let Some(reader) = readers.first_mut() {
+        match from_kernel::memory(reader) {
+            Ok(found) => builder.absorb(found),
+            Err(error) => uncounted.push(unread_memory(&error)),
+        }
     }
-    walked
+    walked.map_err(|error| format!("{error:#}"))
 }
 
 fn note(missing: &mut Vec<String>, what: &str, missed: &Missed) {

@@ -1,20 +1,21 @@
 //! Facts from the kernel's own objects, by the census iterators.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashSet, thread};
+
+use anyhow::bail;
 
 use super::{
     Descriptor, Holder,
     build::{Builder, HolderFact, NamespaceFact, Object, TaskFact},
-    holder::MountHolder,
+    collect::Depth,
 };
 use crate::{
-    discover::{MountPlace, Proc, listed_mounts},
     event::Comm,
-    kernel::census_iterators::{CensusIterators, FileList, MountTree, Record, records},
+    kernel::census_iterators::{CensusIterators, FileList, MountTree, Record},
     ns::{NsName, NsType},
 };
 use nstrace_common::{
-    census::{File, Mount, Namespace, Pid, Task, mount_of, what},
+    census::{File, Namespace, Pid, Task, what},
     task::PF_KTHREAD,
 };
 
@@ -24,7 +25,17 @@ pub(super) struct Leads {
     /// Files that are in no file table.
     queues: Vec<Queue>,
     /// Anonymous mount namespaces, and trees of mounts in none, with what keeps each.
-    detached: Vec<(MountTree, Descriptor)>,
+    pub detached: Vec<(MountTree, Descriptor)>,
+    /// Threads with a file table that is too large for one visit.
+    large: HashSet<u32>,
+}
+
+impl Leads {
+    fn extend(&mut self, other: Self) {
+        self.queues.extend(other.queues);
+        self.detached.extend(other.detached);
+        self.large.extend(other.large);
+    }
 }
 
 /// A queue, or table, of files.
@@ -38,29 +49,76 @@ struct Queue {
 /// Passes over the tasks for namespaces that were met faster than one pass can describe them.
 const MORE_PASSES: usize = 8;
 
-/// Further walks over the mounts when a tree changed under one: what was found twice counts once.
-const MORE_WALKS: usize = 3;
+/// Adds every task, the namespaces they refer to, and with `depth` for all holders what they hold by files. The inner error
+/// is of files alone.
+pub(super) fn processes(
+    readers: &mut [CensusIterators],
+    builder: &mut Builder,
+    depth: Depth,
+) -> anyhow::Result<anyhow::Result<Leads>> {
+    let Some((first, others)) = readers.split_first_mut() else { bail!("there is no reader") };
+    let shares = thread::scope(|scope| {
+        let others: Vec<_> = others.iter_mut().map(|reader| scope.spawn(|| share(reader, depth))).collect();
+        let first = share(first, depth);
+        let others = others.into_iter().map(|other| other.join().unwrap_or_else(|_| bail!("a reader has failed")));
+        std::iter::once(first).chain(others).collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    let mut all = Ok(Leads::default());
+    for (part, leads) in shares {
+        builder.absorb(part);
+        match (&mut all, leads) {
+            (Ok(all), Ok(leads)) => all.extend(leads),
+            (Ok(_), Err(error)) => all = Err(error),
+            (Err(_), _) => {}
+        }
+    }
+    Ok(all)
+}
 
-/// Adds every task and the namespaces they refer to.
-pub(super) fn tasks(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
-    let bytes = iterators.tasks()?;
+/// One share of the processes.
+fn share(reader: &mut CensusIterators, depth: Depth) -> anyhow::Result<(Builder, anyhow::Result<Leads>)> {
+    let mut builder = Builder::default();
     let mut leads = Leads::default();
-    add(&bytes, builder, &mut leads, &mut Vec::new());
-    rest(iterators, builder)
+    let mut files = Ok(());
+    if depth == Depth::Holders {
+        files = reader.processes(|record| add(record, &mut builder, &mut leads));
+    }
+    if depth == Depth::Members || files.is_err() {
+        reader.tasks(|record| add(record, &mut builder, &mut leads))?;
+    }
+    let files = files.and_then(|()| large_tables(reader, &mut builder, &mut leads));
+    rest(reader, depth, &mut builder)?;
+    Ok((builder, files.map(|()| leads)))
+}
+
+/// Adds the holders among open files of threads that have too many for one visit.
+fn large_tables(reader: &mut CensusIterators, builder: &mut Builder, leads: &mut Leads) -> anyhow::Result<()> {
+    if leads.large.is_empty() {
+        return Ok(());
+    }
+    let large = leads.large.clone();
+    reader.files(|record| match record {
+        // What was found twice counts once.
+        Record::File(record) if !large.contains(&record.tid) => {}
+        record => add(record, builder, leads),
+    })
 }
 
 /// Adds namespaces that were named and are not described yet.
-fn rest(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
+fn rest(reader: &mut CensusIterators, depth: Depth, builder: &mut Builder) -> anyhow::Result<()> {
     for _ in 0..MORE_PASSES {
         let before = builder.undescribed();
         if before == 0 {
             break;
         }
-        let bytes = iterators.tasks()?;
-        for record in records(&bytes) {
+        // By the program that is loaded already.
+        let mut each = |record| {
             if let Record::Namespace(record) = record {
                 builder.namespace_record(&record);
             }
+        };
+        if depth == Depth::Members || reader.processes(&mut each).is_err() {
+            reader.tasks(each)?;
         }
         // What stays ended before it could be described.
         if builder.undescribed() == before {
@@ -68,22 +126,6 @@ fn rest(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Resul
         }
     }
     Ok(())
-}
-
-/// Adds the holders among open files.
-pub(super) fn files(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<Leads> {
-    let bytes = iterators.files()?;
-    let mut leads = Leads::default();
-    add(&bytes, builder, &mut leads, &mut Vec::new());
-    rest(iterators, builder)?;
-    Ok(leads)
-}
-
-/// Adds what tasks hold by their directories and programs.
-pub(super) fn places(iterators: &mut CensusIterators, builder: &mut Builder, leads: &mut Leads) -> anyhow::Result<()> {
-    let bytes = iterators.places()?;
-    add(&bytes, builder, leads, &mut Vec::new());
-    rest(iterators, builder)
 }
 
 /// Adds the holders among files that are in no file table: in flight, registered with io_uring, and inodes that are watched.
@@ -94,165 +136,51 @@ pub(super) fn queues(iterators: &mut CensusIterators, builder: &mut Builder, lea
         // By whichever descriptor it is reached first.
         queues.retain(|queue| walked.insert(queue.list));
         if queues.is_empty() {
-            return rest(iterators, builder);
+            return rest(iterators, Depth::Holders, builder);
         }
         let lists: Vec<FileList> = queues.iter().map(|queue| queue.list).collect();
-        for (first, bytes) in iterators.queues(&lists)? {
-            for record in records(&bytes) {
-                match record {
-                    Record::Namespace(record) => builder.namespace_record(&record),
-                    Record::File(record) => {
-                        let number = usize::try_from(record.fd).ok().and_then(|n| first.checked_add(n));
-                        if let Some(queue) = number.and_then(|n| queues.get(n)) {
-                            file(&record, Some(*queue), builder, leads);
-                        }
-                    }
-                    Record::Task(_) | Record::Mount(_) => {}
+        iterators.queues(&lists, |first, record| match record {
+            Record::Namespace(record) => builder.namespace_record(&record),
+            Record::File(record) => {
+                let number = usize::try_from(record.fd).ok().and_then(|n| first.checked_add(n));
+                if let Some(queue) = number.and_then(|n| queues.get(n)) {
+                    file(&record, Some(*queue), builder, leads);
                 }
             }
-        }
+            Record::Task(_) | Record::Mount(_) => {}
+        })?;
     }
 }
 
-/// Adds mapped files and attached shared memory segments.
-pub(super) fn memory(iterators: &mut CensusIterators, builder: &mut Builder, leads: &mut Leads) -> anyhow::Result<()> {
-    let bytes = iterators.memory()?;
-    add(&bytes, builder, leads, &mut Vec::new());
-    rest(iterators, builder)
+/// Mapped files and attached shared memory segments. Trees of mounts that only a mapping keeps are not walked.
+pub(super) fn memory(reader: &mut CensusIterators) -> anyhow::Result<Builder> {
+    let mut builder = Builder::default();
+    let mut leads = Leads::default();
+    reader.memory(|record| add(record, &mut builder, &mut leads))?;
+    rest(reader, Depth::Holders, &mut builder)?;
+    Ok(builder)
 }
 
 /// Adds every namespace on the kernel's own lists, also those that no holder led to.
 pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> anyhow::Result<()> {
-    let bytes = iterators.listed(&builder.initial_keys())?;
-    add(&bytes, builder, &mut Leads::default(), &mut Vec::new());
-    rest(iterators, builder)
+    let mut leads = Leads::default();
+    iterators.listed(&builder.initial_keys(), |record| add(record, builder, &mut leads))?;
+    rest(iterators, Depth::Holders, builder)
 }
 
-/// Adds the holders among mounts: those of every known mount namespace, of mount namespaces that only such a mount holds,
-/// and of trees that only a descriptor keeps. Returns the number of trees that changed meanwhile.
-pub(super) fn mounts(
-    iterators: &mut CensusIterators,
-    proc: &Proc,
-    builder: &mut Builder,
-    leads: &Leads,
-) -> anyhow::Result<u32> {
-    let mut places = Places::default();
-    let mut walked = HashSet::new();
-    let mut torn = 0;
-    let mut trees: Vec<MountTree> = leads.detached.iter().map(|&(tree, _)| tree).collect();
-    loop {
-        let of_namespaces: HashMap<MountTree, NamespaceFact> =
-            builder.mount_namespaces().map(|fact| (iterators.tree_of(fact.key, fact.name.inum), *fact)).collect();
-        trees.extend(of_namespaces.keys());
-        trees.retain(|&tree| walked.insert(tree));
-        if trees.is_empty() {
-            return Ok(torn);
-        }
-        let (mut bytes, mut some_torn) = iterators.mounts(&trees)?;
-        for _ in 0..MORE_WALKS {
-            if some_torn == 0 {
-                break;
-            }
-            let (again, torn_again) = iterators.mounts(&trees)?;
-            bytes.extend(again);
-            some_torn = torn_again;
-        }
-        torn += some_torn;
-        let mut found = Vec::new();
-        add(&bytes, builder, &mut Leads::default(), &mut found);
-        let mut wanted: HashMap<MountTree, HashSet<u64>> = HashMap::new();
-        for record in &found {
-            wanted.entry(MountTree(record.mnt_ns)).or_default().insert(record.id.into());
-        }
-        for (tree, ids) in &wanted {
-            if let Some(fact) = of_namespaces.get(tree) {
-                places.learn(proc, fact, builder.members_of_mounts(fact.key), ids);
-            }
-        }
-        for record in found {
-            let tree = MountTree(record.mnt_ns);
-            let by: Vec<Descriptor> =
-                leads.detached.iter().filter(|(other, _)| *other == tree).map(|&(_, at)| at).collect();
-            mount(&record, &by, places.of(&record, of_namespaces.get(&tree).map(|fact| fact.name.inum)), builder);
-        }
-        trees.clear();
-    }
-}
-
-fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut Builder) {
-    let object = if record.what == mount_of::NSFS { Object::Nsfs } else { Object::SuperBlock(record.super_block) };
-    let ns = record.ns;
-    for &by in detached {
-        let holder = match record.what {
-            mount_of::NSFS => Holder::DetachedMount(by),
-            mount_of::PROCFS => Holder::ProcfsFile(by),
-            _ => Holder::SuperblockFile(by),
-        };
-        builder.holder(HolderFact { ns, holder, object });
-    }
-    if !detached.is_empty() {
-        return;
-    }
-    let holder = match record.what {
-        mount_of::NSFS => Holder::Mount(at),
-        mount_of::PROCFS => Holder::Procfs(at),
-        _ => Holder::Superblock(at),
-    };
-    builder.holder(HolderFact { ns, holder, object });
-}
-
-/// Where mounts are, as far as mount tables tell.
-#[derive(Debug, Default)]
-struct Places {
-    by_id: HashMap<u32, MountHolder>,
-    /// Inode numbers of the mount namespaces whose tables were read.
-    read: HashSet<u32>,
-}
-
-impl Places {
-    /// Looks up where these mounts of a mount namespace are: in the tables of its members, or, when no process is in it,
-    /// in the kernel's list where there is one. Tables only add paths to what is known, so one that is refused hides nothing.
-    fn learn(
-        &mut self,
-        proc: &Proc,
-        fact: &NamespaceFact,
-        members: impl Iterator<Item = (u32, u32)>,
-        wanted: &HashSet<u64>,
-    ) {
-        if !self.read.insert(fact.name.inum) {
-            return;
-        }
-        let mut places = proc.mount_places_of(fact.name.inum, members, wanted).unwrap_or_default();
-        if places.is_empty() && fact.listing != 0 {
-            places = listed_mounts(fact.listing, fact.name.inum);
-        }
-        for MountPlace { id, mnt_ns, path, hidden } in places {
-            if let Ok(id) = u32::try_from(id) {
-                self.by_id.insert(id, MountHolder { mnt_ns: Some(mnt_ns), path: Some(path), hidden });
-            }
-        }
-    }
-
-    fn of(&self, record: &Mount, mnt_ns: Option<u32>) -> MountHolder {
-        let known = self.by_id.get(&record.id).filter(|place| mnt_ns.is_some() && place.mnt_ns == mnt_ns);
-        known.cloned().unwrap_or_else(|| MountHolder::unnamed(mnt_ns))
-    }
-}
-
-fn add(bytes: &[u8], builder: &mut Builder, leads: &mut Leads, mounts: &mut Vec<Mount>) {
-    for record in records(bytes) {
-        match record {
-            Record::Namespace(record) => builder.namespace_record(&record),
-            Record::Task(record) => builder.task(task(&record)),
-            Record::File(record) => file(&record, None, builder, leads),
-            Record::Mount(record) => mounts.push(record),
-        }
+/// Adds one record; mounts are for [`super::from_mounts`].
+fn add(record: Record, builder: &mut Builder, leads: &mut Leads) {
+    match record {
+        Record::Namespace(record) => builder.namespace_record(&record),
+        Record::Task(record) => builder.task(task(&record)),
+        Record::File(record) => file(&record, None, builder, leads),
+        Record::Mount(_) => {}
     }
 }
 
 impl Builder {
     /// A namespace of unknown type, which a newer kernel may have, is left out.
-    fn namespace_record(&mut self, record: &Namespace) {
+    pub(super) fn namespace_record(&mut self, record: &Namespace) {
         let Some(ns_type) = NsType::from_clone_flag(record.clone_flag.into()) else { return };
         let (parent, level) = match ns_type {
             NsType::Pid => (record.parent, Some(record.pid_level)),
@@ -266,6 +194,7 @@ impl Builder {
             parent,
             ucounts: record.ucounts,
             mqueue: if ns_type == NsType::Ipc { record.mqueue } else { 0 },
+            mqueue_mount: if ns_type == NsType::Ipc { record.mqueue_mount } else { 0 },
             listing: match (ns_type, record.id) {
                 (NsType::Mnt, 0) => record.mnt_seq,
                 (_, id) => id,
@@ -328,6 +257,8 @@ fn file(record: &File, queue: Option<Queue>, builder: &mut Builder, leads: &mut 
         what::OWNER_PID => (other("owner of an open file"), Object::Pid(object)),
         what::CRED | what::PEER_CRED => (Holder::Cred(at), Object::Cred { cred: object, ucounts: record.ucounts }),
         what::SUPER_BLOCK => (Holder::SuperblockFile(at), Object::SuperBlock(object)),
+        what::NUMBERS => (Holder::SuperblockFile(at), Object::Mount(object)),
+        what::IDMAPPED => (other("on an idmapped mount"), Object::Mount(object)),
         what::PROCFS => (Holder::ProcfsFile(at), Object::SuperBlock(object)),
         what::SHM => (Holder::Shm { pid: record.tgid, id: record.detail }, Object::File(object)),
         what::FS_CONTEXT => (other("file system context"), Object::File(object)),
@@ -340,6 +271,10 @@ fn file(record: &File, queue: Option<Queue>, builder: &mut Builder, leads: &mut 
             (Holder::DetachedMount(at), Object::Anonymous(object))
         }
         what::LOOSE_MOUNT => return leads.detached.push((MountTree::loose(object), at)),
+        what::MORE => {
+            leads.large.insert(record.tid);
+            return;
+        }
         what::QUEUE => return leads.queues.push(Queue { list: FileList::Sock(object), at }),
         what::CONNECTIONS => return leads.queues.push(Queue { list: FileList::Connections(object), at }),
         what::IO_URING => return leads.queues.push(Queue { list: FileList::Ring(object), at }),

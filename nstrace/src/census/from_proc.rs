@@ -35,6 +35,7 @@ pub(super) fn undescribed(name: NsName) -> NamespaceFact {
         parent: 0,
         ucounts: 0,
         mqueue: 0,
+        mqueue_mount: 0,
         listing: 0,
         level: None,
         owner_uid: None,

@@ -35,6 +35,7 @@ pub fn census(world: &World, boot_id: &str) -> Census {
             parent: key(ns.parent()),
             ucounts: 0,
             mqueue: 0,
+            mqueue_mount: 0,
             listing: 0,
             level: facts.and_then(|facts| facts.level),
             owner_uid: facts.and_then(|facts| facts.owner_uid),

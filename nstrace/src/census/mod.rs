@@ -6,10 +6,12 @@ mod accounts;
 pub mod build;
 pub mod collect;
 mod from_kernel;
+mod from_mounts;
 mod from_proc;
 pub mod from_world;
 pub mod holder;
 mod mounts;
+mod settled;
 pub mod target;
 pub mod teardown;
 

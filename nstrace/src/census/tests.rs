@@ -27,6 +27,7 @@ fn namespace(key: u64, ns_type: NsType, owner: u64, parent: u64, refs: u32) -> N
         parent,
         ucounts: 0,
         mqueue: 0,
+        mqueue_mount: 0,
         listing: 0,
         level: None,
         owner_uid: None,
@@ -276,4 +277,60 @@ fn credentials_of_ones_own_and_directories_of_a_mounted_file_system_are_no_news(
     assert_eq!(ns.kept_by(), [HolderKind::Task, HolderKind::Superblock]);
     assert_eq!(ns.holders.len(), 3, "{:?}", ns.holders);
     assert_eq!(ns.unexplained(), Some(1), "the task's credentials, the file's, two super blocks: {:?}", ns.accounts);
+}
+
+#[test]
+fn shares_of_the_processes_make_one_census() {
+    let mut all = builder();
+    for tgid in [40, 41] {
+        let mut share = Builder::default();
+        share.namespace(namespace(13, NsType::Uts, USER, 0, 2));
+        share.task(task(tgid, tgid, 7, &[(Slot::Member(NsType::Uts), 13)]));
+        let at = Descriptor { pid: tgid, tid: tgid, fd: 3 };
+        share.holder(HolderFact { ns: 13, holder: Holder::Fd(at), object: Object::Nsfs });
+        all.absorb(share);
+    }
+    let census = all.finish();
+    let ns = census.namespace(find(&census, 13));
+    assert_eq!((ns.nprocs, ns.holders.len()), (2, 4), "{:?}", ns.holders);
+    assert_eq!(ns.unexplained(), Some(0), "one nsproxy, one inode: {:?}", ns.accounts);
+}
+
+#[test]
+fn what_is_found_later_is_added_to_a_settled_census() {
+    let mut builder = builder();
+    builder.namespace(namespace(13, NsType::User, USER, USER, 2));
+    let at = Descriptor { pid: 30, tid: 30, fd: 3 };
+    builder.holder(HolderFact { ns: 13, holder: Holder::SuperblockFile(at), object: Object::SuperBlock(88) });
+    let mut settled = builder.settle();
+    assert!(settled.has_unexplained(NsType::User), "one of two is known");
+    let mut found = Builder::default();
+    let mapping = Descriptor { fd: nstrace_common::census::place::MAPPING, ..at };
+    found.holder(HolderFact { ns: 13, holder: Holder::Cred(mapping), object: Object::Cred { cred: 77, ucounts: 0 } });
+    settled.add(found);
+    assert!(!settled.has_unexplained(NsType::User));
+    let ns = settled.census.namespace(find(&settled.census, 13));
+    assert_eq!(ns.kept_by(), [HolderKind::Cred, HolderKind::Superblock]);
+}
+
+#[test]
+fn a_mount_counts_once_more_and_tells_only_of_another_user_namespace() {
+    let mut builder = builder();
+    builder.namespace(namespace(13, NsType::User, USER, USER, 2));
+    builder.namespace(namespace(14, NsType::User, USER, USER, 1));
+    let cwd = Descriptor { pid: 30, tid: 30, fd: nstrace_common::census::place::CWD };
+    let idmapped = |at| Holder::Other { at, what: "idmapped mount" };
+    for (ns, holder, object) in [
+        (13, Holder::SuperblockFile(cwd), Object::SuperBlock(88)),
+        (13, Holder::SuperblockFile(cwd), Object::Mount(99)),
+        (14, idmapped(None), Object::Mount(66)),
+        (14, idmapped(Some(cwd)), Object::Mount(66)),
+    ] {
+        builder.holder(HolderFact { ns, holder, object });
+    }
+    let census = builder.finish();
+    for (key, kind) in [(13, HolderKind::Superblock), (14, HolderKind::Other)] {
+        let ns = census.namespace(find(&census, key));
+        assert_eq!((ns.kept_by(), ns.holders.len(), ns.unexplained()), (vec![kind], 1, Some(0)), "{:?}", ns.holders);
+    }
 }

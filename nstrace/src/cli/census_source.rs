@@ -1,9 +1,12 @@
 //! What the verbs over the census share: names of users and commands, and how a run over it ends.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, thread};
 
 use super::exit::Outcome;
 use crate::census::{Census, NsIndex, Task};
+
+/// Command lines that take longer to read than a thread to start.
+const WORTH_A_READER: usize = 32;
 
 /// Longest command line shown, in bytes.
 const MAX_COMMAND: usize = 4096;
@@ -31,6 +34,30 @@ impl Names {
             return name();
         }
         self.commands.entry(task.tgid).or_insert_with(|| command_line(task.tgid).unwrap_or_else(name)).clone()
+    }
+
+    /// Reads the command lines of these tasks' processes ahead, several at a time: each takes the kernel a while.
+    pub fn read_ahead<'t>(&mut self, tasks: impl Iterator<Item = &'t Task>) {
+        if self.recorded {
+            return;
+        }
+        let mut pids: Vec<u32> = tasks.filter(|task| !task.kernel_thread && !task.dead).map(|task| task.tgid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        let readers = thread::available_parallelism().map_or(1, usize::from).min(pids.len() / WORTH_A_READER);
+        if readers < 2 {
+            return;
+        }
+        let read = |pids: &[u32]| pids.iter().filter_map(|&pid| Some((pid, command_line(pid)?))).collect::<Vec<_>>();
+        let (own, others) = pids.split_at(pids.len().div_ceil(readers));
+        let found = thread::scope(|scope| {
+            let others: Vec<_> = others.chunks(own.len()).map(|pids| scope.spawn(move || read(pids))).collect();
+            let mut found = read(own);
+            // What is missing is read when it is asked for.
+            others.into_iter().for_each(|other| found.extend(other.join().unwrap_or_default()));
+            found
+        });
+        self.commands.extend(found);
     }
 
     /// The name of a user, else the number.

@@ -1,6 +1,6 @@
 //! `nstrace ls`: which namespaces exist, who is in them, what keeps them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, mem::ManuallyDrop};
 
 use super::{
     census_containers::Containers,
@@ -136,7 +136,7 @@ fn after_long_help() -> String {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let (filter, columns) = parsed(args)?;
+    let Asked { filter, columns } = parsed(args)?;
     let depth = if args.members { Depth::Members } else { Depth::Holders };
     let wants_containers = args.containers
         || !args.container.is_empty()
@@ -147,12 +147,21 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let mut census = census(&places.proc, depth, wants_containers)?;
     let containers = if wants_containers { Containers::of(&places, &census) } else { Containers::default() };
     census.missing.extend(containers.missing.iter().cloned());
+    // The process ends with it; to free it piece by piece would take milliseconds.
+    let census = ManuallyDrop::new(census);
     let reach = Reach::new(&places.proc, &census);
-    list(args, &census, Beside { names: Names::default(), containers, reach: Some(&reach) }, out)
+    let beside = Beside { names: Names::default(), containers, reach: Some(&reach) };
+    print(args, &Asked { filter, columns }, &census, beside, out)
+}
+
+/// The arguments that have a language of their own.
+struct Asked {
+    filter: Option<Filter>,
+    columns: Vec<Column>,
 }
 
 /// What can be wrong with the arguments is told before anything is read.
-fn parsed(args: &Args) -> Result<(Option<Filter>, Vec<Column>), Failure> {
+fn parsed(args: &Args) -> Result<Asked, Failure> {
     let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let filter = args.filter.as_deref().map(|text| Filter::parse(text, &FIELDS)).transpose();
     let filter = filter.map_err(|error| usage(&error))?;
@@ -161,7 +170,7 @@ fn parsed(args: &Args) -> Result<(Option<Filter>, Vec<Column>), Failure> {
         None => Column::default_of(&args.types),
         Some(list) => Column::list(list, &args.types).map_err(|error| usage(&error))?,
     };
-    Ok((filter, columns))
+    Ok(Asked { filter, columns })
 }
 
 /// What is told besides a census.
@@ -181,7 +190,17 @@ impl Beside<'_> {
 
 /// Prints what of a census was asked for.
 pub(super) fn list(args: &Args, census: &Census, beside: Beside<'_>, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let (filter, columns) = parsed(args)?;
+    print(args, &parsed(args)?, census, beside, out)
+}
+
+fn print(
+    args: &Args,
+    asked: &Asked,
+    census: &Census,
+    beside: Beside<'_>,
+    out: &mut Stdout,
+) -> Result<Outcome, Failure> {
+    let Asked { filter, columns } = asked;
     let Beside { mut names, containers, reach } = beside;
     let shows = |column| columns.contains(&column) || args.json || filter.is_some();
     let mut chosen: Vec<NsIndex> = match &args.namespace {
@@ -196,6 +215,9 @@ pub(super) fn list(args: &Args, census: &Census, beside: Beside<'_>, out: &mut S
     chosen.retain(|&index| admits(args, census, containers.get(index), index));
     let (commands, users) = (shows(Column::Command), shows(Column::User));
     let reach = reach.filter(|_| shows(Column::NetNsId)).and_then(|reach| Some((reach, Numbers::open().ok()?)));
+    if commands {
+        names.read_ahead(chosen.iter().filter_map(|&index| Some(census.task(census.namespace(index).first?))));
+    }
     let mut rows: Vec<LsRow<'_>> = chosen
         .into_iter()
         .map(|index| {
@@ -222,20 +244,20 @@ pub(super) fn list(args: &Args, census: &Census, beside: Beside<'_>, out: &mut S
             row
         })
         .collect();
-    if let Some(filter) = &filter {
+    if let Some(filter) = filter {
         rows.retain(|row| filter.matches(row));
     }
 
     if args.json {
         out.text(&ls_json::document(census, &rows))?;
     } else if args.raw {
-        out.text(ls::raw(&rows, &columns, !args.noheadings && !rows.is_empty()).as_bytes())?;
+        out.text(ls::raw(&rows, columns, !args.noheadings && !rows.is_empty()).as_bytes())?;
     } else if !rows.is_empty() {
         let prefixes = match args.tree.filter(|_| !args.list) {
             None => Vec::new(),
             Some(by) => arrange(census, by.into(), &mut rows),
         };
-        out.text(ls::table(&rows, &prefixes, &columns, !args.noheadings).as_bytes())?;
+        out.text(ls::table(&rows, &prefixes, columns, !args.noheadings).as_bytes())?;
     }
     let asked_for_all = filter.is_none()
         && args.namespace.is_none()

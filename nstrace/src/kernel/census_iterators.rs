@@ -2,11 +2,11 @@
 //!
 //! An object of its own is loaded, with only the programs that are asked for. Nothing is attached, no reference is taken.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use anyhow::{Context, bail};
 use nstrace_common::{
-    census::{CensusLayout, File, Head, LOOSE_MOUNT, Mount, Namespace, Task, WALKS, Walk, kind, queue_of},
+    census::{CensusLayout, File, Head, LOOSE_MOUNT, Mount, Namespace, TORN, Task, WALKS, Walk, kind, queue_of},
     layout::{ABSENT, Config, Layout},
 };
 use zerocopy::{FromBytes, IntoBytes};
@@ -24,17 +24,26 @@ pub enum Record {
     Mount(Mount),
 }
 
-/// Loaded iterators.
+/// Iterators over one share of the processes; walks over what is not a process's are the same for every share.
 #[derive(Debug)]
 pub struct CensusIterators {
-    object: IteratorObject,
+    /// Prepared when the first program is loaded.
+    object: Option<IteratorObject>,
+    kernel: Arc<Kernel>,
+    /// `Config::share`.
+    share: u32,
+    /// `Config::direct`: on until the verifier refuses it, which 5.10's does.
+    is_direct: bool,
+}
+
+/// What is known of the running kernel.
+#[derive(Debug)]
+struct Kernel {
     /// As [`TARGETS`]: type numbers in the kernel's BTF; None where this kernel has no such iterator.
     targets: [Option<u32>; TARGETS.len()],
     layout: Layout,
     census: CensusLayout,
-    has_all_lists: bool,
-    /// `Config::direct`: on until the verifier refuses it, which 5.10's does.
-    is_direct: bool,
+    seen_entries: u32,
 }
 
 /// Address of a `struct mnt_namespace`, or a marked one of a mount in none.
@@ -78,74 +87,99 @@ fn address(key: u64, inum: u32) -> u64 {
 }
 
 /// What is iterated over, in the names of the kernel's `bpf_iter_*` functions.
-const TARGETS: [&str; 3] = ["task", "task_file", "task_vma"];
+const TARGETS: [&str; 4] = ["task", "task_file", "task_vma", "bpf_map"];
+
+/// What the walks are run by: of whatever there is little, since each visit takes a walk further.
+const ENGINE: &str = "bpf_map";
 
 /// Namespaces that are known to be described already, for each thread of the system, and at least and at most.
 const SEEN: u32 = 8;
 const SEEN_LEAST: u32 = 1 << 15;
 const SEEN_MOST: u32 = 1 << 18;
 
-/// Most passes over the tasks for one walk: a visit of a task finds one file at most, and a million can be in flight.
-const MAX_RUNS: u32 = 20_000;
+/// Most runs for one walk: a visit finds one file at most, and a million can be in flight.
+const MAX_RUNS: u32 = 200_000;
+
+/// With fewer threads in the system one reader is done before a second one has loaded its programs.
+const WORTH_SHARING: u32 = 1000;
 
 impl CensusIterators {
-    /// Prepares the object; programs are loaded when they are first read.
+    /// One reader for each share of the processes: two, to be used at the same time, where there are processors and threads
+    /// enough. Programs are loaded when they are first read.
     ///
     /// # Errors
     /// One sentence with its remedy: no privileges, no BTF, no programs in this binary.
-    pub fn open() -> anyhow::Result<Self> {
-        let Some(object) = object::census() else {
+    pub fn open() -> anyhow::Result<Vec<Self>> {
+        if object::census().is_none() {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
-        };
+        }
         // Not the whole environment: finding it out may mount tracefs.
         if !is_privileged() {
             bail!("neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON: run as root");
         }
         let btf = &Btf::of_running_kernel()?;
-        let layout = layout::resolve(btf).layout;
-        let census = census_layout::resolve(btf);
         super::tracer::raise_memlock();
-        let object = prepare(object, &layout, &census, true)?;
-        let targets = btf.functions_named(&TARGETS.map(|target| format!("bpf_iter_{target}")));
-        let has_all_lists = census.ns_common_list != ABSENT;
-        Ok(Self { object, targets, layout, census, has_all_lists, is_direct: true })
+        let threads = threads();
+        let kernel = Arc::new(Kernel {
+            targets: btf.functions_named(&TARGETS.map(|target| format!("bpf_iter_{target}"))),
+            layout: layout::resolve(btf).layout,
+            census: census_layout::resolve(btf),
+            seen_entries: threads.map_or(SEEN_MOST, |n| n.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST)),
+        });
+        let many = threads.is_none_or(|threads| threads >= WORTH_SHARING);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shares: &[u32] = if many && processors > 1 { &[1, 2] } else { &[0] };
+        let reader = |&share| Self { object: None, kernel: Arc::clone(&kernel), share, is_direct: true };
+        Ok(shares.iter().map(reader).collect())
     }
 
     /// Every thread, each namespace it refers to before it.
-    pub fn tasks(&mut self) -> anyhow::Result<Vec<u8>> {
-        self.read("census_task", "task")
+    pub fn tasks(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+        self.read("census_task", "task", each)
     }
 
-    /// Every open file that holds a namespace. Namespaces that [`Self::tasks`] described are not described again.
-    pub fn files(&mut self) -> anyhow::Result<Vec<u8>> {
-        self.read("census_file", "task_file")
+    /// As [`Self::tasks`], with what every process holds by its open files, its directories and its program.
+    pub fn processes(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+        self.read("census_process", "task", each)
     }
 
-    /// What every task holds by its root and working directory, and by the program it runs.
-    pub fn places(&mut self) -> anyhow::Result<Vec<u8>> {
-        self.read("census_place", "task")
+    /// What every process holds by open files, without the limit that [`Self::processes`] has to their number: slow.
+    pub fn files(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+        self.read("census_file", "task_file", each)
     }
 
-    /// What the files in these lists hold. Each part comes with the number of the list that its records count from.
-    pub fn queues(&mut self, lists: &[FileList]) -> anyhow::Result<Vec<(usize, Vec<u8>)>> {
+    /// What the files in these lists hold. Each record comes with the number of the list that it counts from.
+    pub fn queues(&mut self, lists: &[FileList], mut each: impl FnMut(usize, Record)) -> anyhow::Result<()> {
         let addresses: Vec<u64> = lists.iter().map(|list| list.marked()).collect();
-        let mut parts = Vec::new();
         for (number, some) in addresses.chunks(WALKS).enumerate() {
-            parts.push((number * WALKS, self.walk("census_queue", some)?.0));
+            self.walk("census_queue", some, |record| each(number * WALKS, record))?;
         }
-        Ok(parts)
+        Ok(())
     }
 
     /// Every mapped file that holds a namespace, System V shared memory included. 5.12 and newer.
-    pub fn memory(&mut self) -> anyhow::Result<Vec<u8>> {
-        self.read("census_memory", "task_vma")
+    pub fn memory(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+        self.read("census_memory", "task_vma", each)
     }
 
-    /// Every mount that holds a namespace, in the trees of these mount namespaces. The second value counts trees that
-    /// changed under the walk, of which a part is missing.
-    pub fn mounts(&mut self, trees: &[MountTree]) -> anyhow::Result<(Vec<u8>, u32)> {
-        let addresses: Vec<u64> = trees.iter().map(|tree| tree.0).collect();
-        self.walk("census_mount", &addresses)
+    /// Every mount that holds a namespace, in the trees of these mount namespaces. Returns the trees
+    /// that changed under the walk, of which a part is missing.
+    pub fn mounts(&mut self, trees: &[MountTree], mut each: impl FnMut(Record)) -> anyhow::Result<Vec<MountTree>> {
+        let mut torn = Vec::new();
+        for some in trees.chunks(WALKS) {
+            let addresses: Vec<u64> = some.iter().map(|tree| tree.0).collect();
+            if self.walk("census_mount", &addresses, &mut each)? == 0 {
+                continue;
+            }
+            for (at, &tree) in (0_u32..).zip(some) {
+                let mut entry = 0_u64;
+                self.object()?.get("TREES", at, entry.as_mut_bytes())?;
+                if entry & TORN != 0 {
+                    torn.push(tree);
+                }
+            }
+        }
+        Ok(torn)
     }
 
     /// The tree of mounts of the mount namespace with this key and inode number.
@@ -154,45 +188,44 @@ impl CensusIterators {
     }
 
     fn common(&self, t: NsType) -> u64 {
-        self.layout.ns_common[t.index()].into()
+        self.kernel.layout.ns_common[t.index()].into()
     }
 
     /// Every namespace on the kernel's lists, entered at the namespaces of these types, keys and inode numbers, which are
     /// to be of all types: there is one list for all types (6.19+), one for each (6.18), or one of network namespaces only.
-    pub fn listed(&mut self, entries: &[(NsType, u64, u32)]) -> anyhow::Result<Vec<u8>> {
-        let entries: Vec<u64> = if self.has_all_lists {
+    pub fn listed(&mut self, entries: &[(NsType, u64, u32)], each: impl FnMut(Record)) -> anyhow::Result<()> {
+        let entries: Vec<u64> = if self.has_all_lists() {
             entries.iter().map(|&(_, key, inum)| address(key, inum)).collect()
         } else {
             let nets = entries.iter().filter(|(t, ..)| *t == NsType::Net);
             nets.map(|&(_, key, inum)| address(key, inum).wrapping_sub(self.common(NsType::Net))).collect()
         };
-        Ok(self.walk("census_list", &entries)?.0)
+        self.walk("census_list", &entries, each).map(drop)
     }
 
     /// The kernel lists the namespaces of all types, so that none can stay unseen.
     pub fn has_all_lists(&self) -> bool {
-        self.has_all_lists
+        self.kernel.census.ns_common_list != ABSENT
     }
 
     /// Runs a walk to its end.
-    fn walk(&mut self, program: &str, trees: &[u64]) -> anyhow::Result<(Vec<u8>, u32)> {
+    fn walk(&mut self, program: &str, trees: &[u64], mut each: impl FnMut(Record)) -> anyhow::Result<u32> {
         // Before the maps are filled: another object has other maps.
-        self.load(program, "task")?;
-        let mut bytes = Vec::new();
+        self.load(program, ENGINE)?;
         let mut torn = 0;
         for some in trees.chunks(WALKS) {
             for (at, tree) in (0_u32..).zip(some) {
-                self.object.set("TREES", at, tree.as_bytes())?;
+                self.object()?.set("TREES", at, tree.as_bytes())?;
             }
             // No more than WALKS.
             let count = u32::try_from(some.len())?;
             let mut walk = Walk { count, ..Walk::default() };
             let mut runs = 0;
             while walk.to.index < count {
-                self.object.set("WALK", 0, Walk { visit: 0, ..walk }.as_bytes())?;
-                bytes.append(&mut self.read(program, "task")?);
+                self.object()?.set("WALK", 0, Walk { visit: 0, ..walk }.as_bytes())?;
+                self.read(program, ENGINE, &mut each)?;
                 let mut after = Walk::default();
-                self.object.get("WALK", 0, after.as_mut_bytes())?;
+                self.object()?.get("WALK", 0, after.as_mut_bytes())?;
                 runs += 1;
                 // Memory that is used again under the walk could lead it in circles.
                 if after.to == walk.to || runs > MAX_RUNS {
@@ -202,56 +235,70 @@ impl CensusIterators {
             }
             torn += walk.torn;
         }
-        Ok((bytes, torn))
+        Ok(torn)
     }
 
-    fn read(&mut self, program: &str, target: &str) -> anyhow::Result<Vec<u8>> {
+    fn read(&mut self, program: &str, target: &str, mut each: impl FnMut(Record)) -> anyhow::Result<()> {
         self.load(program, target)?;
-        self.object.read(program)
+        self.object()?.read(program, |bytes| records(bytes, &mut each))
     }
 
     fn load(&mut self, program: &str, target: &str) -> anyhow::Result<()> {
         let at = TARGETS.iter().position(|known| *known == target);
-        let id = at.and_then(|at| self.targets[at]);
+        let id = at.and_then(|at| self.kernel.targets[at]);
         let id = id.with_context(|| format!("this kernel has no iterator over {target}"))?;
-        if self.is_direct && self.object.load(program, id).is_err() {
+        if self.object()?.load(program, id).is_err() && self.is_direct {
             // What is described already is described again, no more.
-            let object = object::census().context("the object is part of this binary")?;
-            self.object = prepare(object, &self.layout, &self.census, false)?;
+            self.object = None;
             self.is_direct = false;
         }
-        self.object.load(program, id)
+        self.object()?.load(program, id)
+    }
+
+    /// The object with its maps, for this kernel and share.
+    fn object(&mut self) -> anyhow::Result<&mut IteratorObject> {
+        match &mut self.object {
+            Some(object) => Ok(object),
+            none => {
+                let object = object::census().context("the object is part of this binary")?;
+                let direct = u32::from(self.is_direct);
+                let config = Config { self_tgid: std::process::id(), direct, share: self.share, ..Config::DEFAULT };
+                let Kernel { layout, census, seen_entries, .. } = &*self.kernel;
+                let globals =
+                    [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
+                let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
+                Ok(none.insert(IteratorObject::open(object, globals, &[("SEEN", *seen_entries)])?))
+            }
+        }
     }
 }
 
-/// The object with its maps, for this kernel.
-fn prepare(object: &[u8], layout: &Layout, census: &CensusLayout, direct: bool) -> anyhow::Result<IteratorObject> {
-    let config = Config { self_tgid: std::process::id(), direct: u32::from(direct), ..Config::DEFAULT };
-    let globals = [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
-    let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
-    IteratorObject::open(object, globals, &[("SEEN", seen_entries())])
+/// Threads there are now (proc_loadavg(5), fourth field).
+fn threads() -> Option<u32> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
 }
 
-/// Room for the namespaces of so many threads as there are now (proc_loadavg(5), fourth field).
-fn seen_entries() -> u32 {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let threads = text.split_whitespace().nth(3).and_then(|field| field.split_once('/')?.1.parse().ok());
-    threads.map_or(SEEN_MOST, |threads: u32| threads.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST))
-}
-
-/// Splits what an iterator gave into records; ends early at a record of unknown kind, which cannot come from our object.
-pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record> {
+/// Splits what an iterator gave into records, and returns how many bytes were whole ones. A record of unknown kind, which
+/// cannot come from our object, ends it.
+fn records(bytes: &[u8], mut each: impl FnMut(Record)) -> usize {
     let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let (head, _) = Head::read_from_prefix(rest).ok()?;
-        let (record, after) = rest.split_at_checked(usize::try_from(head.len).ok()?)?;
+    while let Some((record, after)) = first(rest) {
+        each(record);
         rest = after;
-        Some(match head.kind {
-            kind::TASK => Record::Task(Task::read_from_bytes(record).ok()?),
-            kind::NAMESPACE => Record::Namespace(Namespace::read_from_bytes(record).ok()?),
-            kind::FILE => Record::File(File::read_from_bytes(record).ok()?),
-            kind::MOUNT => Record::Mount(Mount::read_from_bytes(record).ok()?),
-            _ => return None,
-        })
-    })
+    }
+    bytes.len() - rest.len()
+}
+
+fn first(bytes: &[u8]) -> Option<(Record, &[u8])> {
+    let (head, _) = Head::read_from_prefix(bytes).ok()?;
+    let (record, after) = bytes.split_at_checked(usize::try_from(head.len).ok()?)?;
+    let record = match head.kind {
+        kind::TASK => Record::Task(Task::read_from_bytes(record).ok()?),
+        kind::NAMESPACE => Record::Namespace(Namespace::read_from_bytes(record).ok()?),
+        kind::FILE => Record::File(File::read_from_bytes(record).ok()?),
+        kind::MOUNT => Record::Mount(Mount::read_from_bytes(record).ok()?),
+        _ => return None,
+    };
+    Some((record, after))
 }

@@ -28,6 +28,13 @@ fn shm_in_use(btf: &Btf) -> Option<u32> {
     btf.offset_of("ipc_namespace", "ids")?.checked_add(shm)?.checked_add(btf.offset_of("ipc_ids", "in_use")?)
 }
 
+/// Bytes of a `struct file` up to the end of the last member that is asked for, all of which are pointers.
+fn file_span(btf: &Btf) -> u32 {
+    let members = ["f_inode", "f_cred", "private_data", "f_path.dentry", "f_path.mnt", "f_owner", "f_owner.pid"];
+    let ends = members.iter().filter_map(|member| btf.offset_of("file", member)?.checked_add(8));
+    ends.max().unwrap_or(ABSENT)
+}
+
 /// Looks every member up.
 pub fn resolve(btf: &Btf) -> CensusLayout {
     let at = |structure, path| btf.offset_of(structure, path).unwrap_or(ABSENT);
@@ -53,6 +60,11 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         task_group_leader: at("task_struct", "group_leader"),
         task_real_parent: at("task_struct", "real_parent"),
         task_exit_state: at("task_struct", "exit_state"),
+        task_files: at("task_struct", "files"),
+        files_struct_fdt: at("files_struct", "fdt"),
+        fdtable_fd: at("fdtable", "fd"),
+        fdtable_max_fds: at("fdtable", "max_fds"),
+        file_span: file_span(btf),
         file_f_inode: at("file", "f_inode"),
         file_f_cred: at("file", "f_cred"),
         file_private_data: at("file", "private_data"),
@@ -121,6 +133,7 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         mount_mnt_id_unique: at("mount", "mnt_id_unique"),
         vfsmount_mnt_root: at("vfsmount", "mnt_root"),
         vfsmount_mnt_sb: at("vfsmount", "mnt_sb"),
+        vfsmount_mnt_userns: at("vfsmount", "mnt_userns"),
         mount_mnt_parent: at("mount", "mnt_parent"),
         mount_mnt_mounts: at("mount", "mnt_mounts"),
         mount_mnt_child: at("mount", "mnt_child"),
@@ -134,6 +147,8 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         net_list: at("net", "list"),
         vm_area_struct_vm_file: at("vm_area_struct", "vm_file"),
         mm_struct_user_ns: at("mm_struct", "user_ns"),
+        task_exec_state: at("task_struct", "exec_state"),
+        task_exec_state_user_ns: at("task_exec_state", "user_ns"),
         mm_struct_exe_file: at("mm_struct", "exe_file"),
         task_mm: at("task_struct", "mm"),
         shm_file_data_id: at("shm_file_data", "id"),

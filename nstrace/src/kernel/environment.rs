@@ -180,6 +180,7 @@ pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
         pt_regs_helper: u32::from(btf.has_function("bpf_task_pt_regs")),
         initial,
         direct: 0,
+        share: 0,
     }
 }
 

@@ -13,6 +13,9 @@ use aya_obj::{EbpfSectionKind, Object, btf::BtfFeatures};
 
 use super::{attach::Refusal, bpf_calls};
 
+/// Most that the kernel hands out in a call, in bytes.
+const PART: usize = 32 << 10;
+
 /// Global variables by name.
 pub(super) type Globals<'g> = HashMap<&'g str, (&'g [u8], bool)>;
 
@@ -77,19 +80,27 @@ impl IteratorObject {
         Ok(())
     }
 
-    /// All that a loaded iterator has to say.
-    pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+    /// Hands all that a loaded iterator has to say to `take`, in parts. It returns how many bytes it took; what it left comes
+    /// again in front of the next part.
+    pub fn read(&self, name: &str, mut take: impl FnMut(&[u8]) -> usize) -> anyhow::Result<()> {
         let program = self.programs.get(name).with_context(|| format!("{name} is not loaded"))?;
         let output = bpf_calls::open_iterator(program.as_fd()).with_context(|| format!("cannot start {name}"))?;
-        // The kernel hands out at most its own 32 KiB a call.
-        let mut bytes = Vec::with_capacity(1 << 16);
+        let mut part = vec![0; 2 * PART];
+        let mut left = 0;
         loop {
-            if bytes.capacity() - bytes.len() < 1 << 15 {
-                bytes.reserve(bytes.capacity());
+            // Never empty: whoever takes nothing of so much is at its end.
+            if part.len() == left {
+                return Ok(());
             }
-            match rustix::io::read(&output, rustix::buffer::spare_capacity(&mut bytes)) {
-                Ok(0) => return Ok(bytes),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            match rustix::io::read(&output, &mut part[left..]) {
+                Ok(0) => return Ok(()),
+                Ok(n) => {
+                    let end = left + n;
+                    let taken = take(&part[..end]).min(end);
+                    part.copy_within(taken..end, 0);
+                    left = end - taken;
+                }
+                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => bail!("cannot read what {name} says: {error}"),
             }
         }

@@ -50,7 +50,14 @@ impl Ending {
             _ => None,
         });
         let phrase = |(ns, error): (NsName, &Errno)| {
-            format!("the network devices of {ns} ({}): run as root", errno::name(error.raw_os_error()))
+            let remedy = match *error {
+                Errno::STALE => "it changed meanwhile: run it again",
+                Errno::OPNOTSUPP => {
+                    "no holder of it can be entered through, and only 6.18 and newer open one by its id"
+                }
+                _ => "run as root",
+            };
+            format!("the network devices of {ns} ({}): {remedy}", errno::name(error.raw_os_error()))
         };
         unseen.map(phrase).collect()
     }

@@ -42,9 +42,10 @@ impl<'c> Reach<'c> {
         Self { proc, census, handles: OnceLock::new() }
     }
 
-    /// The devices of the network namespace `at` that go with it. Unreadable: no way leads in, or the visit is not permitted.
+    /// The devices of the network namespace `at` that go with it. Unreadable: no way leads in (`EOPNOTSUPP` for root), the visit
+    /// is not permitted, or another namespace has taken its place (`ESTALE`).
     pub fn devices(&self, at: NsIndex) -> Seen<Vec<Device>> {
-        let Some(file) = self.way(at) else { return Seen::Unreadable(Errno::ACCESS) };
+        let Some(file) = self.way(at) else { return Seen::Unreadable(no_way()) };
         let name = self.census.namespace(at).name;
         let own = fs::read_link("/proc/thread-self/ns/net").ok();
         let look = || -> Result<Vec<Device>, Errno> {
@@ -80,7 +81,7 @@ impl<'c> Reach<'c> {
             Some(first) => numbers.of_process(self.census.task(first).tid),
             None => match self.way(at) {
                 Some(file) => numbers.of_file(&file),
-                None => return Seen::Unreadable(Errno::ACCESS),
+                None => return Seen::Unreadable(no_way()),
             },
         };
         let unsigned = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
@@ -138,6 +139,11 @@ impl<'c> Reach<'c> {
             _ => None,
         }
     }
+}
+
+/// Why no way was found.
+fn no_way() -> Errno {
+    if rustix::process::geteuid().is_root() { Errno::OPNOTSUPP } else { Errno::ACCESS }
 }
 
 fn errno(error: &std::io::Error) -> Errno {

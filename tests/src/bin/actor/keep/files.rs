@@ -2,12 +2,16 @@
 
 use std::os::fd::AsRawFd;
 
-use rustix::fs::OFlags;
+use rustix::{
+    fs::OFlags,
+    net::{AddressFamily, SocketType},
+};
 
 use super::{
     Keeper,
     tools::{
-        bind, flags, held, held_as, in_thread, keep, open, orphan, path_of, private_mounts, resident, scratch, truth_of,
+        bind, flags, held, held_as, in_thread, inside, keep, open, orphan, path_of, private_mounts, resident, scratch,
+        truth_of,
     },
 };
 use crate::sys;
@@ -17,6 +21,7 @@ pub const ALL: &[Keeper] = &[
     ("O_PATH fd", by_path),
     ("fd opened through a mount that is gone", through_a_mount),
     ("fd with a high number", high_number),
+    ("fds in a large table", large_table),
     ("fds in two processes", two_processes),
     ("fd in a private table of a thread", private_table),
     ("fd of a process with a dead leader", dead_leader),
@@ -69,6 +74,23 @@ fn high_number() {
     let high = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 900) };
     assert!(high >= 900, "below the soft limit of 1024");
     held("ipc", truth_of(&fd), &["fd"]);
+}
+
+/// More than one visit of an iterator can tell of, and beyond the numbers that it looks at.
+fn large_table() {
+    let limit = rustix::process::Rlimit { current: Some(8192), maximum: Some(8192) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("root may");
+    let (sockets, net) = inside("net", || {
+        let socket = || rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None).expect("a socket");
+        (0..700).map(|_| socket()).collect::<Vec<_>>()
+    });
+    held_as("sockets", "net", net, &["socket"]);
+    keep(sockets);
+    let fd = orphan("uts");
+    // SAFETY: takes three integers; the number is used by nobody.
+    let high = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 6000) };
+    assert!(high >= 6000, "below the limit");
+    held_as("a high number", "uts", truth_of(&fd), &["fd"]);
 }
 
 fn two_processes() {
