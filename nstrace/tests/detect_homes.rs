@@ -281,6 +281,27 @@ fn sinks_are_told_by_file_system_and_entry_whoever_is_contained_or_tricked() {
 }
 
 #[test]
+fn a_program_that_a_container_could_name_is_run() {
+    let mut bench = Bench::new();
+    let shell = bench.container(INIT, ROOT);
+    let helper = |toy: &mut Toy, path: &[u8]| {
+        toy.deed(INIT, what::HELPER, |_, deed| deed.detail[..path.len()].copy_from_slice(path));
+    };
+    helper(&mut bench.toy, b"/sbin/modprobe");
+    assert_eq!(bench.found(), []);
+    let mnt = bench.slot(shell, 0);
+    bench.toy.deed(shell, what::OPEN, |toy, deed| {
+        deed.place = toy.place(mnt, 0x0027_e0eb);
+        deed.number = 2;
+        deed.name[..13].copy_from_slice(b"release_agent");
+    });
+    helper(&mut bench.toy, b"/sbin/modprobe");
+    assert_eq!(bench.rules(), [rule("NST-005", None)]);
+    helper(&mut bench.toy, b"/some/where/pwn");
+    assert_eq!(bench.rules(), [rule("NST-006", None)]);
+}
+
+#[test]
 fn files_of_another_mount_namespace() {
     let mut bench = Bench::new();
     let shell = bench.container(INIT, ROOT);

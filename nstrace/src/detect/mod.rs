@@ -44,6 +44,8 @@ pub struct Detectors {
     repeats: Repeats,
     #[serde(default)]
     cgroups: cgroups::Paths,
+    #[serde(default)]
+    helpers: sinks::Helpers,
 }
 
 /// What one detector looks at.
@@ -84,7 +86,7 @@ impl Detectors {
                 handles::deed(sight, deed, &mut found);
                 location::deed(sight, deed, &mut found);
                 access::deed(sight, deed, &mut found);
-                sinks::deed(sight, deed, &mut found);
+                sinks::deed(sight, &mut self.helpers, deed, &mut found);
                 mounts::deed(sight, deed, &mut found);
                 extend::deed(sight, deed, &mut found);
                 cgroups::deed(sight, &self.cgroups, deed, &mut found);

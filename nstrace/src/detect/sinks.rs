@@ -1,7 +1,10 @@
 //! NST-005 and NST-006: files by which whoever writes them acts on the whole host, told by file system and entry, and the programs
 //! that the kernel then runs. The path by which such a file is reached says nothing: it can be mounted anywhere.
 
+use std::collections::BTreeSet;
+
 use nstrace_common::deed::open;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Found, Severity, Sight,
@@ -75,7 +78,23 @@ fn sink(deed: &Deed, place: &Place) -> Option<Severity> {
     }
 }
 
-pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
+/// Sinks that name a program for the kernel to run.
+const NAME_A_PROGRAM: [&str; 7] =
+    ["core_pattern", "modprobe", "hotplug", "poweroff_cmd", "uevent_helper", "release_agent", "register"];
+
+/// Programs that are remembered to have been run before.
+const REMEMBERED: usize = 256;
+
+/// What the kernel ran, and whether a container has had a say in it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Helpers {
+    /// Run before any container named a program.
+    before: BTreeSet<String>,
+    /// Who named one last.
+    named_by: Option<String>,
+}
+
+pub(super) fn deed(sight: Sight<'_>, helpers: &mut Helpers, deed: &Deed, found: &mut Vec<Found>) {
     let Sight { world, lineage } = sight;
     match deed.act {
         Act::Open if deed.number & FMODE_WRITE != 0 && deed.call.errno.is_none() => {
@@ -92,13 +111,27 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             } else {
                 return;
             };
+            if NAME_A_PROGRAM.contains(&deed.name.as_str()) {
+                helpers.named_by = Some(who.clone());
+            }
             let object = place.ino ^ u64::from(place.dev) << 32;
             found.push(Found::new(&HOST_SINK, &deed.task, explain).with_severity(severity).with_object(object));
         }
-        // By way of a task's root directory the kernel reaches into a mount namespace that is not its own.
-        Act::Helper if deed.detail.starts_with("/proc/") => {
-            let explain =
-                format!("the kernel ran '{}' on the host, a file below a task's own root directory", deed.detail);
+        Act::Helper => {
+            // By way of a task's root directory the kernel reaches into a mount namespace that is not its own.
+            let reaches = deed.detail.starts_with("/proc/");
+            let named = helpers.named_by.as_ref().filter(|_| !helpers.before.contains(&deed.detail));
+            let why = match named {
+                Some(who) => format!("after {who} could name it"),
+                None if reaches => "a file below a task's own root directory".to_owned(),
+                None => {
+                    if helpers.named_by.is_none() && helpers.before.len() < REMEMBERED {
+                        helpers.before.insert(deed.detail.clone());
+                    }
+                    return;
+                }
+            };
+            let explain = format!("the kernel ran '{}' on the host, {why}", deed.detail);
             let mut one = Found::new(&HELPER, &deed.task, explain);
             one.task = None;
             found.push(one);
