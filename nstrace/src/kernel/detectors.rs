@@ -32,7 +32,10 @@ pub fn detectors(facts: &[FactReport]) -> Vec<DetectorReport> {
 #[cfg(test)]
 mod tests {
     use super::{FACTS, detectors};
-    use crate::kernel::report::{Coverage, FactReport};
+    use crate::{
+        detect::catalogue::RULES,
+        kernel::report::{Coverage, FactReport},
+    };
 
     fn facts(coverage: impl Fn(&str) -> Coverage) -> Vec<FactReport> {
         let report = |name, meaning| FactReport {
@@ -55,6 +58,15 @@ mod tests {
         assert_eq!((of("NST-005").coverage, &of("NST-005").unseen[..]), (Coverage::None, &["opens"][..]));
         assert_eq!((of("NST-007").coverage, &of("NST-007").unseen[..]), (Coverage::Partial, &["opens"][..]));
         assert_eq!(of("NST-018").coverage, Coverage::Full);
+    }
+
+    /// Two judge by no fact of the kernel's alone: what was remembered of a task, and the tracer's own losses.
+    #[test]
+    fn every_rule_is_a_detector_with_facts() {
+        let known: Vec<&str> = detectors(&facts(|_| Coverage::Full)).iter().map(|d| d.detector).collect();
+        let rules: Vec<&str> =
+            RULES.iter().map(|rule| rule.id).filter(|id| !["NST-013", "NST-024"].contains(id)).collect();
+        assert_eq!(known, rules);
     }
 
     #[test]
