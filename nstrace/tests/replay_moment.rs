@@ -203,6 +203,18 @@ fn maps_of_a_moment() {
 }
 
 #[test]
+fn documents_of_a_moment_are_valid() {
+    let story = story();
+    let recorded = story.recorded();
+    let said = |words: &[&str]| printed(&[&["replay", recorded.path(), "--at", &story.during][..], words].concat(), 4);
+    let listed = valid("ls", &said(&["ls", "-J"]));
+    let net = listed["namespaces"].as_array().unwrap().iter().find(|row| row["ns"] == story.net.inum).unwrap();
+    assert_eq!(net["container"]["image_id"], "sha256:aa");
+    valid("why", &said(&["why", "-J", &story.net.to_string()]));
+    valid("query", &printed(&["query", "-J", recorded.path(), "SELECT * FROM containers, namespaces"], 0));
+}
+
+#[test]
 fn what_was_not_there_is_not_made_up() {
     let story = story();
     let recorded = story.recorded();
@@ -216,6 +228,8 @@ fn what_was_not_there_is_not_made_up() {
     assert!(ask(during, &["map", "pid", "4000000"], 3).contains("4000000"));
     // This machine's own files are not asked.
     assert!(ask(during, &["show", "/proc/self/ns/net"], 2).contains("does not know paths"));
+    assert!(ask(during, &["ls", "/proc/self/ns/net"], 2).contains("does not know paths"));
+    assert!(ask(during, &["why", "/proc/self/ns/net"], 2).contains("does not know paths"));
     assert!(ask(during, &["show", &format!("{web}:77")], 2).contains("pidfds"));
     assert!(ask(during, &["show", "--explain", &web], 2).contains("--explain"));
     assert!(ask(during, &["map", "net", "--dot"], 2).contains("--dot"));

@@ -38,7 +38,7 @@ use crate::{
 pub(super) struct Args {
     /// Only this namespace: net:[INODE], INODE, :NSID, a path, or a PID for the namespaces of its process
     #[arg(value_name = "NS")]
-    namespace: Option<Target>,
+    pub namespace: Option<Target>,
 
     /// Print one JSON document; 'nstrace schema' describes it
     #[arg(short = 'J', long)]

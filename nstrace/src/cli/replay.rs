@@ -20,12 +20,13 @@ use super::{
     why,
 };
 use crate::{
-    census::from_world,
+    census::{from_world, target::Target},
     container,
     engine::Engines,
     inspect::recorded::Scene,
     recording::Recording,
     source::{Paced, Replay, Source, world_at},
+    view::escape::escaped,
 };
 
 /// Print what happened to namespaces while a recording was made
@@ -132,6 +133,18 @@ fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure
         let census = census();
         ls::list(args, &census, Beside::recorded(&census, &engines), out)
     };
+    let target = match &args.question {
+        Some(Question::Ls(args)) => args.namespace.as_ref(),
+        Some(Question::Why(args)) => Some(&args.namespace),
+        _ => None,
+    };
+    if let Some(Target::Path(path)) = target {
+        // What is there now may be another one, on another machine.
+        let path = escaped(path.as_bytes());
+        return Err(Failure::Usage(format!(
+            "{path}: a recording does not know paths: write net:[INODE], :NSID or a PID"
+        )));
+    }
     match &args.question {
         None => list(&ls::Args::default(), out),
         Some(Question::Ls(args)) => list(args, out),

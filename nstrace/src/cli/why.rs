@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Args {
     /// net:[INODE], INODE, :NSID, a path like /run/netns/x or /proc/1/ns/net, or a PID with -t
     #[arg(value_name = "NS")]
-    namespace: Target,
+    pub namespace: Target,
 
     /// Of a PID, the namespaces of these types: mnt, pid, net, ipc, uts, user, cgroup, time
     #[arg(short, long = "type", value_name = "TYPE,...", value_delimiter = ',')]
