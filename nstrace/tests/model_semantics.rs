@@ -296,6 +296,18 @@ fn a_call_that_fails_half_way_made_nothing() {
 }
 
 #[test]
+fn a_call_that_a_signal_interrupted_was_not_refused() {
+    const ERESTARTNOINTR: i32 = 513;
+    let mut w = Watch::new(true);
+    let a = w.toy.clone(INIT, NET);
+    w.lines();
+    w.toy.unshare_fails(a, IPC, ERESTARTNOINTR);
+    assert_eq!(w.lines(), [""; 0]);
+    w.toy.unshare_fails(a, IPC, 1);
+    assert_eq!(w.lines(), ["denied ipc unshare 2 errno=1 named=false"]);
+}
+
+#[test]
 fn a_refused_setns_names_the_namespace() {
     let mut w = Watch::new(true);
     let a = w.toy.clone(INIT, NET);
