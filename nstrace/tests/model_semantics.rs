@@ -282,6 +282,19 @@ fn exec_by_a_thread_leaves_a_time_namespace() {
 }
 
 #[test]
+fn a_time_namespace_may_end_before_the_exec_is_told() {
+    let mut w = Watch::new(true);
+    let p = w.toy.clone(INIT, TIME);
+    w.toy.unshare(p, TIME);
+    w.lines();
+    w.toy.exec(p);
+    let mut records = w.toy.records();
+    // 6.12 has no place left where exec_task_namespaces could be hooked.
+    records.retain(|record| !matches!(record.event, Event::Transition { .. }));
+    assert_eq!(w.apply(&records), ["left time exec 2", "joined time exec 2", "destroyed time exec 2 lifetime"]);
+}
+
+#[test]
 fn a_call_that_fails_half_way_made_nothing() {
     for ids in [true, false] {
         let mut w = Watch::new(ids);
