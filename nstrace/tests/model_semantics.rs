@@ -282,6 +282,19 @@ fn exec_by_a_thread_leaves_a_time_namespace() {
 }
 
 #[test]
+fn a_time_namespace_may_end_before_the_exec_is_told() {
+    let mut w = Watch::new(true);
+    let p = w.toy.clone(INIT, TIME);
+    w.toy.unshare(p, TIME);
+    w.lines();
+    w.toy.exec(p);
+    let mut records = w.toy.records();
+    // 6.12 has no place left where exec_task_namespaces could be hooked.
+    records.retain(|record| !matches!(record.event, Event::Transition { .. }));
+    assert_eq!(w.apply(&records), ["left time exec 2", "joined time exec 2", "destroyed time exec 2 lifetime"]);
+}
+
+#[test]
 fn a_call_that_fails_half_way_made_nothing() {
     for ids in [true, false] {
         let mut w = Watch::new(ids);
@@ -293,6 +306,18 @@ fn a_call_that_fails_half_way_made_nothing() {
         );
         assert_eq!(w.world.namespaces().len(), 8);
     }
+}
+
+#[test]
+fn a_call_that_a_signal_interrupted_was_not_refused() {
+    const ERESTARTNOINTR: i32 = 513;
+    let mut w = Watch::new(true);
+    let a = w.toy.clone(INIT, NET);
+    w.lines();
+    w.toy.unshare_fails(a, IPC, ERESTARTNOINTR);
+    assert_eq!(w.lines(), [""; 0]);
+    w.toy.unshare_fails(a, IPC, 1);
+    assert_eq!(w.lines(), ["denied ipc unshare 2 errno=1 named=false"]);
 }
 
 #[test]

@@ -238,6 +238,8 @@ const LIFE: &[Fact] = &[
                 &[
                     hook("sys_exit_setns_failed", Syscall("sys_exit_setns")),
                     hook("sys_exit_unshare_failed", Syscall("sys_exit_unshare")),
+                    // Tells the calls that succeed. Without it tracepoint mode's programs tell both, each refusal once.
+                    hook("kprobe_switch_task_namespaces", Kprobe("switch_task_namespaces")),
                 ],
             ),
             full(TRACEPOINT, CALL_EXITS),

@@ -29,6 +29,10 @@ impl Attempts {
     }
 }
 
+/// ERESTARTSYS to ERESTART_RESTARTBLOCK (include/linux/errno.h): a signal interrupted the call, which nobody sees return. It
+/// is made again, or ends with its task.
+const RESTARTS: std::ops::RangeInclusive<i32> = 512..=516;
+
 impl World {
     /// setns(2) tried one namespace. Only a refusal says more than the transition that follows.
     pub(super) fn installed(
@@ -51,6 +55,9 @@ impl World {
     }
 
     pub(super) fn returned(&mut self, stamp: Stamp, call: &Call, task: &TaskInfo, out: &mut Vec<Change>) {
+        if call.errno.is_some_and(|errno| RESTARTS.contains(&errno)) {
+            return;
+        }
         if call.errno.is_some() {
             self.denied(stamp, call, task, out);
         } else if self.attempts.refused.get(&task.key.tid).is_some_and(|&(.., at)| at < stamp.boot_ns) {

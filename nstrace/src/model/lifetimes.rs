@@ -1,9 +1,12 @@
 //! Birth and death of namespaces: which generation of an inode number a name means, what publishes one, what ends it.
 
+use nstrace_common::slots::{TIME, TIME_FOR_CHILDREN};
+
 use super::{
     Cause, Change, What, World,
+    members::{Causes, Place, Step, Tell},
     namespaces::{Creation, Lookup, Release},
-    sets::NsIndex,
+    sets::{NONE, NsIndex},
 };
 use crate::{
     event::{Call, NsFacts, Stamp, TaskInfo, Via},
@@ -155,6 +158,10 @@ impl World {
         if known.initial || other_id || stamp.boot_ns < known.first_seen {
             return;
         }
+        if known.name.ns_type == NsType::Time {
+            self.expect_exec(stamp, ns, out);
+        }
+        let known = self.namespaces.get(ns);
         // Of another type: the end of the one that is known was lost, but so it ended.
         let lost = ns_type.is_some_and(|t| t != known.name.ns_type);
         let name = known.name;
@@ -172,6 +179,24 @@ impl World {
             let entry = self.namespaces.get_mut(successor);
             (entry.snapshot, entry.first_seen) = (true, next_seen);
             self.put_back(stamp, moved, ns, successor, out);
+        }
+    }
+
+    /// A time namespace has ended. execve(2) lets go of it some time before it is told; other calls are told before they let
+    /// go of anything. So who is still inside, with another one for its children, is on the way to that by execve.
+    fn expect_exec(&mut self, stamp: Stamp, ns: NsIndex, out: &mut Vec<Change>) {
+        for tid in self.tasks_with(ns) {
+            let known = self.tasks.get(tid).filter(|known| known.boot_ns <= stamp.boot_ns);
+            let Some((info, set)) = known.map(|known| (known.task.info(), known.set)) else { continue };
+            let mut slots = self.sets.get(set).slots;
+            let next = slots[TIME_FOR_CHILDREN];
+            if slots[TIME] != ns || next == ns || next == NONE {
+                continue;
+            }
+            slots[TIME] = next;
+            let causes = Causes::all(Cause::by(Via::Exec));
+            let step = Step { stamp, visit: false, task: &info, tell: Tell::Everything, causes };
+            self.settle(step, Some(set), Place::Slots(slots), out);
         }
     }
 
