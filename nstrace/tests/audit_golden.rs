@@ -310,6 +310,7 @@ fn no_source_of_a_check_names_a_program_a_runtime_or_an_image() {
         include_str!("../src/audit/resources.rs"),
         include_str!("../src/audit/report.rs"),
         include_str!("../src/audit/collect/mod.rs"),
+        include_str!("../src/audit/collect/cgroups.rs"),
         include_str!("../src/audit/collect/groups.rs"),
         include_str!("../src/audit/collect/leftovers.rs"),
         include_str!("../src/audit/collect/mounts.rs"),
