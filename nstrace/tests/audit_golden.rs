@@ -182,6 +182,15 @@ fn what_makes_a_fault_worse_or_harmless() {
     let mut mapped = isolated();
     drop(remove(&mut mapped, "/proc/sys"));
     assert_eq!(severity(mapped, "NST-021.proc-writable"), Some(Severity::Info));
+    // So do disks and /etc.
+    let mut mapped = isolated();
+    mapped.block_devices = Seen::Is(vec!["/dev/sda".to_owned()]);
+    add(&mut mapped, "70 1 8:1 /etc /e rw - ext4 /dev/sda1 rw", Some("/etc"));
+    assert_eq!(severity(mapped.clone(), "NST-021.devices"), Some(Severity::Low));
+    assert_eq!(severity(mapped.clone(), "NST-021.host-directory"), Some(Severity::Medium));
+    mapped.processes[0].uid = 0;
+    assert_eq!(severity(mapped.clone(), "NST-021.devices"), Some(Severity::High));
+    assert_eq!(severity(mapped, "NST-021.host-directory"), Some(Severity::High));
     // release_agent takes CAP_SYS_ADMIN.
     let mut agent = in_hosts_user_namespace();
     add(&mut agent, "70 1 0:60 / /cg rw - cgroup cgroup rw", None);
@@ -301,6 +310,7 @@ fn no_source_of_a_check_names_a_program_a_runtime_or_an_image() {
         include_str!("../src/audit/resources.rs"),
         include_str!("../src/audit/report.rs"),
         include_str!("../src/audit/collect/mod.rs"),
+        include_str!("../src/audit/collect/cgroups.rs"),
         include_str!("../src/audit/collect/groups.rs"),
         include_str!("../src/audit/collect/leftovers.rs"),
         include_str!("../src/audit/collect/mounts.rs"),

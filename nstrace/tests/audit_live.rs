@@ -35,12 +35,15 @@ if "shared" in faults:
     OPEN_TREE, CLONE = 428, 1
     shared = check(libc.syscall(OPEN_TREE, -100, faults["shared"].encode(), CLONE), "open_tree")
 if "pid" not in faults: check(libc.unshare(NEWPID), "unshare")
+wait, go = os.pipe()
 child = os.fork()
 if child:
-    print("ready", child, sep="\n", flush=True)
+    os.write(1, b"ready\n%d\n" % child)
+    os.write(go, b"x")
     os.waitpid(child, 0)
     sys.exit(1)
 libc.prctl(1, signal.SIGKILL)
+os.read(wait, 1)
 for cgroup in filter(None, cgroups.split(":")):
     with open(f"{cgroup}/cgroup.procs", "w") as procs: procs.write("0")
 flags = 0
@@ -92,7 +95,7 @@ if "seccomp" not in faults:
     code = ctypes.create_string_buffer(allow)
     program = struct.pack("HxxxxxxQ", 1, ctypes.addressof(code))
     check(libc.prctl(22, 2, ctypes.create_string_buffer(program), 0, 0), "seccomp")
-print("set up", flush=True)
+os.write(1, b"set up\n")
 sys.stdin.read()
 "#;
 
