@@ -80,6 +80,8 @@ pub mod what {
     pub const NUMBERS: u32 = 26;
     /// As [`super::mount_of::IDMAPPED`].
     pub const IDMAPPED: u32 = 27;
+    /// A file of an overlayfs that does its work with these credentials: `object` is the `struct cred`.
+    pub const CREATOR: u32 = 28;
 }
 
 /// In place of a descriptor's number ([`File::fd`]): what else a task has a file or a mount by.
@@ -122,6 +124,9 @@ pub mod mount_of {
     pub const NUMBERS: u32 = 4;
     /// The same member of an idmapped mount (mount_setattr(2), 5.12 to 6.1): another user namespace.
     pub const IDMAPPED: u32 = 5;
+    /// The credentials that an overlayfs does its work with: [`super::Mount::super_block`] is the `struct cred`,
+    /// [`super::Mount::unique_id`] its `struct ucounts`.
+    pub const CREATOR: u32 = 6;
 }
 
 /// Start of every record.
@@ -391,6 +396,7 @@ layout! {
     mount_mnt_child,
     mnt_namespace_root,
     proc_fs_info_pid_ns,
+    ovl_fs_creator_cred,
     cred_ucounts,
     /// The link of the list of all namespaces of a type (6.18) or of all types (6.19+), inside `ns_common`.
     ns_common_list,

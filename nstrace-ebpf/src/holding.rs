@@ -24,6 +24,8 @@ pub const ANON_INODE: u64 = 0x0904_1934;
 pub const PIDFS: u64 = 0x5049_4446;
 pub const PROC: u64 = 0x9fa0;
 pub const CGROUP2: u64 = 0x6367_7270;
+/// `OVERLAYFS_SUPER_MAGIC`.
+pub const OVERLAY: u64 = 0x794c_7630;
 /// `PIPEFS_MAGIC`.
 pub const PIPEFS: u64 = 0x5049_5045;
 

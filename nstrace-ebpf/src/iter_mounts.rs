@@ -16,7 +16,7 @@ use crate::{
     iter_lists::start,
     iter_tasks::IterationMeta,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    mounted::numbers_of,
+    mounted::{creator_of, numbers_of},
     seen::{Visit, census, describe, describe_waiting, head},
 };
 
@@ -189,7 +189,8 @@ fn report(visit: u64, entry: u64, mount: Kptr) {
         id: load_u32(mount, census!(mount_mnt_id)),
         what: 0,
     };
-    match load_u64(super_block, census!(super_block_s_magic)) {
+    let magic = load_u64(super_block, census!(super_block_s_magic));
+    match magic {
         NSFS => {
             record.what = mount_of::NSFS;
             record.ns = nsfs(visit, load_ptr(load_ptr(vfsmount, census!(vfsmount_mnt_root)), census!(dentry_d_inode)));
@@ -221,5 +222,12 @@ fn report(visit: u64, entry: u64, mount: Kptr) {
         record.what = mount_of::USER;
         record.ns = describe(visit, user, USER as u32);
         put(&record);
+        let cred = creator_of(super_block, magic);
+        if !cred.is_null() {
+            record.what = mount_of::CREATOR;
+            record.super_block = cred as u64;
+            record.unique_id = load_u64(cred, census!(cred_ucounts));
+            put(&record);
+        }
     }
 }

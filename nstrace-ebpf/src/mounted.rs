@@ -7,7 +7,7 @@ use nstrace_common::{
 
 use crate::{
     config::offset,
-    holding::{ANON_INODE, NSFS, PIDFS, PIPEFS, PROC, SOCKFS},
+    holding::{ANON_INODE, NSFS, OVERLAY, PIDFS, PIPEFS, PROC, SOCKFS},
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     scratch::scratch,
     seen::{census, describe},
@@ -94,6 +94,15 @@ pub fn numbers_of(vfsmount: Kptr) -> Kptr {
     if load_u32(user, offset!(user_namespace_level)) == 0 { core::ptr::null() } else { user }
 }
 
+/// The credentials of who mounted an overlayfs, which are in its own user namespace; null for another file system.
+#[inline(always)]
+pub fn creator_of(super_block: Kptr, magic: u64) -> Kptr {
+    if magic != OVERLAY {
+        return core::ptr::null();
+    }
+    load_ptr(load_ptr(super_block, census!(super_block_s_fs_info)), census!(ovl_fs_creator_cred))
+}
+
 /// A file keeps its file system, also where that is not mounted any more.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -115,6 +124,13 @@ pub extern "C" fn census_super_block(visit: u64, magic: u64) -> u32 {
         scratch.record.what = what::SUPER_BLOCK;
         scratch.record.ns = describe(visit, user, USER as u32);
         scratch.put();
+        let cred = creator_of(super_block, magic);
+        if !cred.is_null() {
+            scratch.record.what = what::CREATOR;
+            scratch.record.object = cred as u64;
+            scratch.record.ucounts = load_u64(cred, census!(cred_ucounts));
+            scratch.put();
+        }
     }
     if magic == PROC {
         let info = load_ptr(super_block, census!(super_block_s_fs_info));

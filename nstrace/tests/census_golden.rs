@@ -23,6 +23,7 @@ use nstrace::{
         ls::{self, Creation, LsRow, NetNsId},
         ls_columns::{Column, FIELDS},
         ls_json,
+        ls_processes::{self, Process},
         ls_tree::{By, arrange},
         why::{self, Ending, Why},
         why_json,
@@ -222,6 +223,17 @@ fn ls_trees() {
         ls::table(&rows, &prefixes, &columns, true)
     };
     assert_snapshot!([By::Owner, By::Parent, By::Process].map(tree).join("\n"));
+}
+
+#[test]
+fn processes_of_a_namespace_are_escaped_and_aligned() {
+    let of = |pid, ppid, command: &str| Process { pid, ppid, user: "ro\x1bot".to_owned(), command: command.to_owned() };
+    let processes = [of(7, None, "sh -c \u{9b}x"), of(4321, Some(7), "cat")];
+    assert_eq!(
+        ls_processes::table(&processes, true),
+        " PID PPID USER     COMMAND\n   7    - ro\\x1bot sh -c \\u{9b}x\n4321    7 ro\\x1bot cat\n"
+    );
+    assert_eq!(ls_processes::raw(&processes, false), "7 - ro\\x1bot sh\\x20-c\\x20\\u{9b}x\n4321 7 ro\\x1bot cat\n");
 }
 
 fn assert_valid(definition: &str, document: &[u8]) -> Value {

@@ -4,8 +4,10 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use insta::assert_snapshot;
@@ -308,6 +310,22 @@ fn net_map_as_text() {
 #[test]
 fn net_map_as_graph() {
     assert_snapshot!(map_net::dot(&net_map()));
+}
+
+/// What graphviz itself says of it, where that is installed.
+#[test]
+fn net_map_is_a_graph_to_dot() {
+    let mut dot = Command::new("dot");
+    let started = dot.arg("-Tcanon").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut dot = match started {
+        Ok(dot) => dot,
+        Err(error) => return eprintln!("not asked: dot of graphviz: {error}"),
+    };
+    let graph = map_net::dot(&net_map());
+    dot.stdin.take().expect("piped").write_all(graph.as_bytes()).expect("it reads to the end");
+    let output = dot.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{graph}");
+    assert!(!output.stdout.is_empty(), "it draws something");
 }
 
 fn task() -> TaskReport {

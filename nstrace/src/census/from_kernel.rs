@@ -258,6 +258,7 @@ fn file(record: &File, queue: Option<Queue>, builder: &mut Builder, leads: &mut 
         what::CRED | what::PEER_CRED => (Holder::Cred(at), Object::Cred { cred: object, ucounts: record.ucounts }),
         what::SUPER_BLOCK => (Holder::SuperblockFile(at), Object::SuperBlock(object)),
         what::NUMBERS => (Holder::SuperblockFile(at), Object::Mount(object)),
+        what::CREATOR => (Holder::SuperblockFile(at), Object::Cred { cred: object, ucounts: record.ucounts }),
         what::IDMAPPED => (other("on an idmapped mount"), Object::Mount(object)),
         what::PROCFS => (Holder::ProcfsFile(at), Object::SuperBlock(object)),
         what::SHM => (Holder::Shm { pid: record.tgid, id: record.detail }, Object::File(object)),

@@ -104,6 +104,7 @@ fn mount(record: &Mount, detached: &[Descriptor], at: MountHolder, builder: &mut
     let object = match record.what {
         mount_of::NSFS => Object::Nsfs,
         mount_of::NUMBERS | mount_of::IDMAPPED => Object::Mount(record.super_block),
+        mount_of::CREATOR => Object::Cred { cred: record.super_block, ucounts: record.unique_id },
         _ => Object::SuperBlock(record.super_block),
     };
     let ns = record.ns;

@@ -104,7 +104,7 @@ impl Elsewhere {
             (holder, _) if !is_placed(holder) => true,
             (_, Object::SuperBlock(block)) => !self.super_blocks.contains(&block),
             // Its super block has been told of.
-            (Holder::SuperblockFile(_), Object::Mount(_)) => false,
+            (Holder::SuperblockFile(_), Object::Mount(_) | Object::Cred { .. }) => false,
             (_, Object::Mount(mount)) => !self.mounts.contains(&mount),
             _ => true,
         }

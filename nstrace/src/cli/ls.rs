@@ -26,6 +26,7 @@ use crate::{
         ls::{self, LsRow, NetNsId},
         ls_columns::{Column, FIELDS},
         ls_json,
+        ls_processes::{self, Process},
         ls_tree::{By, arrange},
     },
 };
@@ -36,7 +37,8 @@ use crate::{
 #[derive(Debug, Default, clap::Args)]
 #[command(after_long_help = after_long_help())]
 pub(super) struct Args {
-    /// Only this namespace: net:[INODE], INODE, :NSID, a path, or a PID for the namespaces of its process
+    /// The processes in this namespace: net:[INODE], INODE, :NSID, a path; with -o, -J or -Q, or when no process is in it,
+    /// the namespace itself. Or those of the process PID
     #[arg(value_name = "NS")]
     pub namespace: Option<Target>,
 
@@ -213,6 +215,16 @@ fn print(
         chosen.retain(|index| of_process.contains(index));
     }
     chosen.retain(|&index| admits(args, census, containers.get(index), index));
+    if let Some(index) = only_one(args, asked, census, &chosen) {
+        let processes = processes(census, index, &mut names);
+        let headings = !args.noheadings;
+        let text = match args.raw {
+            true => ls_processes::raw(&processes, headings),
+            false => ls_processes::table(&processes, headings),
+        };
+        out.text(text.as_bytes())?;
+        return Ok(missing(census).map_or(Outcome::Complete, Outcome::Partial));
+    }
     let (commands, users) = (shows(Column::Command), shows(Column::User));
     let reach = reach.filter(|_| shows(Column::NetNsId)).and_then(|reach| Some((reach, Numbers::open().ok()?)));
     if commands {
@@ -271,6 +283,38 @@ fn print(
         return Ok(no_match("no namespace is what was asked for", census));
     }
     Ok(missing(census).map_or(Outcome::Complete, Outcome::Partial))
+}
+
+/// The namespace whose processes are listed in its place, as lsns(8) does: the only one that is meant, nothing else asked of it.
+fn only_one(args: &Args, asked: &Asked, census: &Census, chosen: &[NsIndex]) -> Option<NsIndex> {
+    let plain = args.namespace.is_some()
+        && asked.filter.is_none()
+        && args.output.is_none()
+        && !args.output_all
+        && !args.json
+        && args.tree.is_none();
+    match chosen {
+        [index] if plain && census.namespace(*index).nprocs > 0 => Some(*index),
+        _ => None,
+    }
+}
+
+/// Every process with a thread in it, by its leader where that was seen.
+fn processes(census: &Census, index: NsIndex, names: &mut Names) -> Vec<Process> {
+    let ns_type = census.namespace(index).name.ns_type;
+    let mut pids: Vec<u32> =
+        census.tasks.iter().filter(|task| task.member_of(ns_type) == Some(index)).map(|task| task.tgid).collect();
+    pids.dedup();
+    let leaders = || pids.iter().filter_map(|&pid| census.threads(pid).first());
+    names.read_ahead(leaders());
+    leaders()
+        .map(|task| Process {
+            pid: task.tgid,
+            ppid: task.ppid,
+            user: names.user(task.uid),
+            command: names.command(task),
+        })
+        .collect()
 }
 
 fn admits(args: &Args, census: &Census, container: Option<&Named>, index: NsIndex) -> bool {

@@ -63,6 +63,8 @@ type Names = HashMap<u64, u32, foldhash::fast::FixedState>;
 pub struct Btf {
     data: Blob,
     strings: usize,
+    /// Length of the string section; a module's names count on from there.
+    strings_len: u32,
     /// Byte position of each type, by type number; number 0 is void.
     types: Vec<u32>,
     /// Type numbers of named structures, functions and typedefs, in their order.
@@ -171,9 +173,11 @@ impl Btf {
         // A type and its members take some thirty bytes.
         let mut types = Vec::with_capacity((type_end - type_start) / 24);
         types.push(u32::MAX);
+        let strings_len = read_u32(&data, 20)?;
         let mut btf = Self {
             data,
             strings,
+            strings_len,
             types,
             struct_ids: Vec::new(),
             function_ids: Vec::new(),
@@ -270,6 +274,25 @@ impl Btf {
             id = member;
         }
         bits.is_multiple_of(8).then_some(bits / 8)
+    }
+
+    /// Byte offset of a member of a structure that a module defines. `module` is the module's BTF, which counts its names and
+    /// types on from those of the kernel's, `self`.
+    pub fn offset_in_module(&self, module: &Self, structure: &str, member: &str) -> Option<u32> {
+        let is = |name: u32, wanted: &str| {
+            let own = name.checked_sub(self.strings_len);
+            own.map_or_else(|| self.name(name), |own| module.name(own)) == wanted.as_bytes()
+        };
+        let heads = module.struct_ids.iter().filter_map(|&id| module.head(id));
+        let head = heads.into_iter().find(|head| is(head.name, structure))?;
+        for at in (0..head.vlen as usize).map(|i| head.body + i * 12) {
+            if is(read_u32(&module.data, at).ok()?, member) {
+                let offset = read_u32(&module.data, at + 8).ok()?;
+                let bits = if head.kind_flag { offset & 0x00ff_ffff } else { offset };
+                return bits.is_multiple_of(8).then_some(bits / 8);
+            }
+        }
+        None
     }
 
     fn hash(&self, name: &[u8]) -> u64 {

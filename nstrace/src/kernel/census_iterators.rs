@@ -118,12 +118,14 @@ impl CensusIterators {
             bail!("neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON: run as root");
         }
         let btf = &Btf::of_running_kernel()?;
+        let mut census = census_layout::resolve(btf);
+        census_layout::add_modules(&mut census, btf);
         super::tracer::raise_memlock();
         let threads = threads();
         let kernel = Arc::new(Kernel {
             targets: btf.functions_named(&TARGETS.map(|target| format!("bpf_iter_{target}"))),
             layout: layout::resolve(btf).layout,
-            census: census_layout::resolve(btf),
+            census,
             seen_entries: threads.map_or(SEEN_MOST, |n| n.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST)),
         });
         let many = threads.is_none_or(|threads| threads >= WORTH_SHARING);

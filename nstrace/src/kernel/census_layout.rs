@@ -35,6 +35,17 @@ fn file_span(btf: &Btf) -> u32 {
     ends.max().unwrap_or(ABSENT)
 }
 
+/// Adds what is known to a module only, where that is loaded and says so (6.1 and newer).
+pub fn add_modules(census: &mut CensusLayout, btf: &Btf) {
+    if census.ovl_fs_creator_cred == ABSENT
+        && let Ok(bytes) = std::fs::read("/sys/kernel/btf/overlay")
+        && let Ok(module) = Btf::parse(bytes)
+        && let Some(offset) = btf.offset_in_module(&module, "ovl_fs", "creator_cred")
+    {
+        census.ovl_fs_creator_cred = offset;
+    }
+}
+
 /// Looks every member up.
 pub fn resolve(btf: &Btf) -> CensusLayout {
     let at = |structure, path| btf.offset_of(structure, path).unwrap_or(ABSENT);
@@ -138,6 +149,7 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         mount_mnt_mounts: at("mount", "mnt_mounts"),
         mount_mnt_child: at("mount", "mnt_child"),
         mnt_namespace_root: at("mnt_namespace", "root"),
+        ovl_fs_creator_cred: at("ovl_fs", "creator_cred"),
         proc_fs_info_pid_ns: at("proc_fs_info", "pid_ns"),
         cred_ucounts: at("cred", "ucounts"),
         ns_common_list: btf

@@ -21,6 +21,7 @@ pub mod json;
 pub mod ls;
 pub mod ls_columns;
 pub mod ls_json;
+pub mod ls_processes;
 pub mod ls_table;
 pub mod ls_tree;
 pub mod map;

@@ -22,6 +22,7 @@ pub const ALL: &[Keeper] = &[
     ("superblock, by a file", superblock_file),
     ("superblock, by a mount", superblock_mount),
     ("superblock, by a working directory", superblock_cwd),
+    ("overlay", overlay),
     ("procfs, by a mount", procfs_mount),
     ("procfs, by a file", procfs_file),
     ("procfs, by a folder of a dead process", procfs_folder),
@@ -159,6 +160,24 @@ fn superblock_mount() {
     visitor.end();
     held("user", ns, &["owned", "superblock"]);
     keep(mnt);
+}
+
+/// It works with the credentials of who mounted it, which hold their user namespace once more.
+fn overlay() {
+    let folder = folder();
+    let (visitor, code) = Visitor::new(flags(&["user", "mnt"]), || {
+        let flags = rustix::mount::MountFlags::RDONLY;
+        match rustix::mount::mount("overlay", &folder, "overlay", flags, Some(c"lowerdir=/etc:/usr")) {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error(),
+        }
+    });
+    if code != 0 {
+        visitor.end();
+        skip(format_args!("no overlayfs in a user namespace: {}", std::io::Error::from_raw_os_error(code)));
+    }
+    held("user", visitor.truth("user"), &["task", "owned", "superblock"]);
+    keep(visitor);
 }
 
 fn procfs_mount() {
