@@ -25,6 +25,9 @@ const LATE_NS: u64 = 5_000_000_000;
 impl Tried {
     /// Why nothing can be found, in this attach mode on this kernel: the fact is not seen, or not what makes a container.
     pub fn excuse(&self, facts: &Facts) -> Option<String> {
+        if let Owes::Unseen(why) = self.row.owes {
+            return Some(why.to_owned());
+        }
         let fact = self.row.owes.fact()?;
         if !facts.tells_detectors() {
             return Some("this nstrace has no detectors".to_owned());
@@ -60,6 +63,7 @@ impl Tried {
                 let alleged: Vec<&Finding> = own().filter(|finding| finding.rule == rule).collect();
                 if alleged.is_empty() { None } else { say("was refused".to_owned(), alleged) }
             }
+            Owes::Unseen(_) => None,
             Owes::Refusal | Owes::Nothing => {
                 // The posture of the container is another matter.
                 let alleged: Vec<&Finding> = own().filter(|f| f.alerts() && f.rule != "NST-021").collect();
