@@ -5,7 +5,7 @@ use super::{
     finding::Finding,
     table::{Owes, Row},
 };
-use crate::doctor::Facts;
+use crate::{doctor::Facts, line::Line};
 
 /// An attempt, and when it was.
 #[derive(Clone, Debug)]
@@ -64,12 +64,24 @@ impl Tried {
                 if alleged.is_empty() { None } else { say("was refused".to_owned(), alleged) }
             }
             Owes::Unseen(_) => None,
-            Owes::Refusal | Owes::Nothing => {
+            Owes::DeniedLine | Owes::Refusal | Owes::Nothing => {
                 // The posture of the container is another matter.
                 let alleged: Vec<&Finding> = own().filter(|f| f.alerts() && f.rule != "NST-021").collect();
                 if alleged.is_empty() { None } else { say("is no finding".to_owned(), alleged) }
             }
         }
+    }
+
+    /// The `denied` line that is owed and is not among these, which may all be of other attempts.
+    pub fn denial_missing(&self, lines: &[Line]) -> Option<String> {
+        let (Owes::DeniedLine, Outcome::Denied { errno }) = (self.row.owes, &self.act.outcome) else { return None };
+        let told = lines.iter().any(|line| {
+            let task = line.task.as_ref();
+            let pid = task.map(|task| task.pids.as_ref().and_then(|pids| pids.last().copied()).unwrap_or(task.pid));
+            let told = line.cause.as_ref().and_then(|cause| cause.errno.as_ref());
+            line.event == "denied" && pid == Some(self.act.pid) && told == Some(errno)
+        });
+        (!told).then(|| format!("{}: {errno} without a denied line", self.row.technique))
     }
 
     /// Where the technique was about namespaces, so must be the finding: one that was reached for, or entered.

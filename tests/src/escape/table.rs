@@ -27,6 +27,8 @@ pub enum Owes {
     Unseen(&'static str),
     /// The kernel refuses, and nothing is alleged.
     Refusal,
+    /// The kernel refuses a call that changes namespaces: a `denied` line with the errno, and nothing is alleged.
+    DeniedLine,
     /// The kernel refuses, and this rule is silent; how far it came may well be a finding.
     RefusalOf(&'static str),
     /// It works and is nobody's concern.
@@ -38,7 +40,7 @@ impl Owes {
     pub const fn fact(self) -> Option<&'static str> {
         match self {
             Self::Finding(_, fact) | Self::FindingOfAnother(_, fact) => Some(fact),
-            Self::Unseen(_) | Self::Refusal | Self::RefusalOf(_) | Self::Nothing => None,
+            Self::Unseen(_) | Self::DeniedLine | Self::Refusal | Self::RefusalOf(_) | Self::Nothing => None,
         }
     }
 }
@@ -57,7 +59,7 @@ impl Row {
     }
 }
 
-use Owes::{Finding, FindingOfAnother, Nothing, Refusal, RefusalOf, Unseen};
+use Owes::{DeniedLine, Finding, FindingOfAnother, Nothing, Refusal, RefusalOf, Unseen};
 
 const ORDINARY: &str = "NST-015: CAP_SYS_ADMIN over a user namespace of one's own is what every nested runtime uses";
 const PEERS: &str = "NST-019: no record of a mount tells the peer group of the mount it is mounted on";
@@ -72,7 +74,7 @@ pub const ROWS: &[Row] = &[
     row("setns-cgroup", "hostpid", Finding("NST-001", "setns-unshare")).everywhere(),
     row("setns-time", "hostpid,timens", Finding("NST-001", "setns-unshare")),
     row("setns-pidfd", "hostpid", Finding("NST-001", "setns-unshare")).everywhere(),
-    row("setns-pidfd-denied", "hostpid,nocaps", Refusal),
+    row("setns-pidfd-denied", "hostpid,nocaps", DeniedLine),
     row("setns-neighbour", "hostpid", Finding("NST-017", "setns-unshare")).everywhere(),
     row("handle-open", "hostpid", Finding("NST-002", "opens")).everywhere(),
     row("handle-open-uring", "hostpid", Finding("NST-002", "opens")).or_missing(),
