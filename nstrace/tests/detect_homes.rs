@@ -299,6 +299,10 @@ fn a_program_that_a_container_could_name_is_run() {
     assert_eq!(bench.rules(), [rule("NST-005", None)]);
     helper(&mut bench.toy, b"/some/where/pwn");
     assert_eq!(bench.rules(), [rule("NST-006", None)]);
+    helper(&mut bench.toy, b"/some/where/pwn");
+    assert_eq!(bench.found(), [], "the same again");
+    helper(&mut bench.toy, b"/some/where/else");
+    assert_eq!(bench.rules(), [rule("NST-006", None)], "another program is another finding");
 }
 
 #[test]

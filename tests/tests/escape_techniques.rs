@@ -32,8 +32,8 @@ fn every_technique_does_what_the_table_says() {
 /// What the table and the kernel disagree about.
 fn fault(row: &Row, act: &Act) -> Option<String> {
     let as_said = match (&act.outcome, row.owes) {
-        (Outcome::Denied { .. }, Owes::Refusal | Owes::RefusalOf(_)) => true,
-        (Outcome::Done { .. }, owes) => !matches!(owes, Owes::Refusal | Owes::RefusalOf(_)),
+        (Outcome::Denied { .. }, Owes::DeniedLine | Owes::Refusal | Owes::RefusalOf(_)) => true,
+        (Outcome::Done { .. }, owes) => !matches!(owes, Owes::DeniedLine | Owes::Refusal | Owes::RefusalOf(_)),
         (Outcome::Skipped { why }, _) => {
             note(&format!("{}: not tried: {why}", row.technique));
             row.may_be_missing || (!in_guest() && why.starts_with("no "))

@@ -38,6 +38,9 @@ impl Done {
         let findings = Finding::all(lines)?;
         let seen = self.tried.iter().filter(|tried| tried.excuse(facts).is_none());
         let mut faults: Vec<String> = seen.filter_map(|tried| tried.fault(&findings)).collect();
+        if facts.unseen("denied-setns-unshare").is_none() {
+            faults.extend(self.tried.iter().filter_map(|tried| tried.denial_missing(lines)));
+        }
         for (name, began, ended) in &self.honest {
             let alleged = findings.iter().filter(|f| f.alerts() && (*began..=*ended).contains(&f.boot_ns));
             faults.extend(alleged.map(|finding| format!("{name} is honest: {}", finding.brief())));

@@ -132,7 +132,9 @@ pub(super) fn deed(sight: Sight<'_>, helpers: &mut Helpers, deed: &Deed, found: 
                 }
             };
             let explain = format!("the kernel ran '{}' on the host, {why}", deed.detail);
-            let mut one = Found::new(&HELPER, &deed.task, explain);
+            // Two programs, or one that two could name, are two findings.
+            let object = explain.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+            let mut one = Found::new(&HELPER, &deed.task, explain).with_object(object);
             one.task = None;
             found.push(one);
         }

@@ -5,7 +5,7 @@ use super::{
     finding::Finding,
     table::{Owes, Row},
 };
-use crate::doctor::Facts;
+use crate::{doctor::Facts, line::Line};
 
 /// An attempt, and when it was.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ const LATE_NS: u64 = 5_000_000_000;
 impl Tried {
     /// Why nothing can be found, in this attach mode on this kernel: the fact is not seen, or not what makes a container.
     pub fn excuse(&self, facts: &Facts) -> Option<String> {
+        if let Owes::Unseen(why) = self.row.owes {
+            return Some(why.to_owned());
+        }
         let fact = self.row.owes.fact()?;
         if !facts.tells_detectors() {
             return Some("this nstrace has no detectors".to_owned());
@@ -60,12 +63,25 @@ impl Tried {
                 let alleged: Vec<&Finding> = own().filter(|finding| finding.rule == rule).collect();
                 if alleged.is_empty() { None } else { say("was refused".to_owned(), alleged) }
             }
-            Owes::Refusal | Owes::Nothing => {
+            Owes::Unseen(_) => None,
+            Owes::DeniedLine | Owes::Refusal | Owes::Nothing => {
                 // The posture of the container is another matter.
                 let alleged: Vec<&Finding> = own().filter(|f| f.alerts() && f.rule != "NST-021").collect();
                 if alleged.is_empty() { None } else { say("is no finding".to_owned(), alleged) }
             }
         }
+    }
+
+    /// The `denied` line that is owed and is not among these, which may all be of other attempts.
+    pub fn denial_missing(&self, lines: &[Line]) -> Option<String> {
+        let (Owes::DeniedLine, Outcome::Denied { errno }) = (self.row.owes, &self.act.outcome) else { return None };
+        let told = lines.iter().any(|line| {
+            let task = line.task.as_ref();
+            let pid = task.map(|task| task.pids.as_ref().and_then(|pids| pids.last().copied()).unwrap_or(task.pid));
+            let told = line.cause.as_ref().and_then(|cause| cause.errno.as_ref());
+            line.event == "denied" && pid == Some(self.act.pid) && told == Some(errno)
+        });
+        (!told).then(|| format!("{}: {errno} without a denied line", self.row.technique))
     }
 
     /// Where the technique was about namespaces, so must be the finding: one that was reached for, or entered.

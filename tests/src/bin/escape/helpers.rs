@@ -15,17 +15,17 @@ use crate::{
 
 pub const ALL: &[Technique] = &[("helper-release-agent", release_agent), ("helper-core-pattern", core_pattern)];
 
-/// The program, as the container calls it: says a word into a pipe.
-const HELPER: &str = "/tmp/helper";
 const PIPE: &str = "/shared/pipe";
 
-/// Makes the program; what the host calls it.
+/// Makes the program, which says a word into a pipe; what the host calls it. Each attempt has one of its own: the same one
+/// again would be the same finding again.
 fn make(given: &Given, stage_shared: &str) -> Result<String, Refused> {
     let _ = fs::remove_file(PIPE);
     mknodat(CWD, PIPE, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-    fs::write(HELPER, format!("#!/bin/sh\necho ran > {stage_shared}/pipe\n"))?;
-    fs::set_permissions(HELPER, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    Ok(format!("{}{HELPER}", given.host_root))
+    let helper = format!("/tmp/helper-{}", std::process::id());
+    fs::write(&helper, format!("#!/bin/sh\necho ran > {stage_shared}/pipe\n"))?;
+    fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(format!("{}{helper}", given.host_root))
 }
 
 /// Runs `provoke`, which has the kernel run the helper, then waits for its word.
