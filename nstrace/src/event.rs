@@ -9,6 +9,7 @@ use nstrace_common::task::PID_LEVELS;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    container::ContainerFacts,
     deed::{Deed, Placed},
     ns::{NsName, NsType, Slot},
 };
@@ -383,6 +384,8 @@ pub enum Event {
         task: TaskKey,
         path: String,
     },
+    /// What an engine told of a container.
+    Container(Box<ContainerFacts>),
     /// Records lost since the last event of this kind. `hook`: None when only the sequence gap is known.
     Lost {
         count: u64,

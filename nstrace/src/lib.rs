@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod map;
 pub mod model;
 pub mod ns;
+pub mod policy;
 pub mod query;
 pub mod recording;
 pub mod source;

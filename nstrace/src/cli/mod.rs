@@ -14,11 +14,13 @@ mod map;
 mod moment;
 mod naming;
 pub mod output;
+mod policies;
 mod query;
 mod record;
 mod recorded;
 mod recorder;
 mod replay;
+mod rules;
 mod schema;
 pub mod selection;
 mod show;
@@ -68,6 +70,7 @@ enum Verb {
     Timeline(timeline::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Rules(rules::Args),
     Schema(schema::Args),
 }
 
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
             Verb::Timeline(args) => timeline::run(&args, &mut out),
             Verb::Export(args) => export::run(&args, &mut out),
             Verb::Doctor(args) => doctor::run(&args, &mut out),
+            Verb::Rules(args) => rules::run(&args, &mut out),
             Verb::Schema(args) => schema::run(&args, &mut out),
         },
         Err(error) => show_or_refuse(&error, &mut out),

@@ -6,8 +6,10 @@ use std::{
 };
 
 use crate::{
+    container::ContainerFacts,
+    discover::clock,
     engine::{Engines, Named, asking::Asking},
-    event::Event,
+    event::{Event, Stamp, Stamped},
     inspect::{
         Places,
         processes::{ProcessTable, containers_of},
@@ -94,6 +96,27 @@ impl Naming {
             }
         }
         (!containers.is_empty()).then_some(Containers { containers })
+    }
+}
+
+/// The same as events, for exceptions that are about names and images.
+pub(super) fn told(news: &Containers) -> impl Iterator<Item = Stamped> + '_ {
+    let stamp = Stamp { boot_ns: clock::boot_ns(), cpu: 0, seq: 0 };
+    news.containers.iter().map(move |named| Stamped { stamp, event: Event::Container(Box::new(named.into())) })
+}
+
+impl From<&Named> for ContainerFacts {
+    fn from(named: &Named) -> Self {
+        Self {
+            id: named.id.clone(),
+            name: named.name.clone(),
+            image: named.image.clone(),
+            image_digest: named.image_id.clone(),
+            pod: named.pod.clone(),
+            kubernetes_namespace: named.pod_namespace.clone(),
+            // No engine tells it.
+            service_account: None,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     flags::{self, Attach, Color},
     naming::Naming,
     output::{Sink, Stdout},
+    policies::Policies,
     recorder::recorder,
     say, shown,
     shutdown::Shutdown,
@@ -23,6 +24,7 @@ use crate::{
     discover::clock,
     kernel::{self, report::AttachMode},
     model::World,
+    policy::Texts,
     recording::{
         Keep, Options, Writer, chain,
         document::{Configuration, Session, TOOL},
@@ -56,6 +58,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     chosen: Chosen,
+
+    #[command(flatten)]
+    policies: Policies,
 
     /// Print no heading
     #[arg(short, long)]
@@ -96,6 +101,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let selection = args.chosen.selection()?;
+    let policy = args.policies.read()?;
     let file = shown(&args.output);
     let path = args.output.display();
     if args.output.symlink_metadata().is_ok() {
@@ -110,9 +116,12 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let anchor = clock::Anchor::read();
     let options = Options { keep: Keep::new(args.keep, args.max_size), sign, keyframe: None };
     let at = Span::moment(anchor.boot_ns, anchor.utc_ns);
-    let writer = Writer::create(&args.output, &session(args, &live)?, at, options).map_err(anyhow::Error::from)?;
+    let session = session(args, &live, policy.texts())?;
+    let writer = Writer::create(&args.output, &session, at, options).map_err(anyhow::Error::from)?;
     let naming = Naming::of_this_machine().context("cannot make a thread to ask container engines in")?;
-    let (mut source, mut world) = recorder(live, World::new(container::from_cgroup_path), writer, naming);
+    let mut world = World::new(container::from_cgroup_path);
+    world.set_policy(policy);
+    let (mut source, mut world) = recorder(live, world, writer, naming);
 
     let view = if args.print {
         let zone = TimeZone::system();
@@ -141,7 +150,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     Ok(args.chosen.outcome(&summary))
 }
 
-fn session(args: &Args, live: &Live) -> anyhow::Result<Session> {
+fn session(args: &Args, live: &Live, policy: &Texts) -> anyhow::Result<Session> {
     let system = rustix::system::uname();
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Ok(Session {
@@ -161,7 +170,8 @@ fn session(args: &Args, live: &Live) -> anyhow::Result<Session> {
             max_bytes: args.max_size,
             sealed: args.sign.is_some(),
         },
-        exceptions: Vec::new(),
+        exceptions: policy.exceptions.clone(),
+        rules: policy.rules.clone(),
     })
 }
 

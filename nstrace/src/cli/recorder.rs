@@ -2,7 +2,11 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use super::{naming::Naming, stream::Model, unseen::Unseen};
+use super::{
+    naming::{self, Naming},
+    stream::Model,
+    unseen::Unseen,
+};
 use crate::{
     detect::Severity,
     event::{Event, Stamped},
@@ -128,10 +132,14 @@ impl Source for Recorder {
             return Err(error.into());
         }
         desk.writer.tick()?;
-        if let Some(news) = desk.naming.news() {
-            desk.writer.document(Kind::Container, &news)?;
+        let news = desk.naming.news();
+        if let Some(news) = &news {
+            desk.writer.document(Kind::Container, news)?;
         }
-        let events = self.live.next(wait)?;
+        let mut events = self.live.next(wait)?;
+        if let (Some(events), Some(news)) = (&mut events, &news) {
+            events.extend(naming::told(news));
+        }
         self.unseen.tell(&self.live);
         if let Some(events) = &events {
             desk.take_in(&self.live, events)?;
@@ -168,5 +176,9 @@ impl Model for Recorded {
 
     fn take_suspects(&mut self) -> Vec<NsName> {
         self.world.take_suspects()
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.world.take_notices()
     }
 }

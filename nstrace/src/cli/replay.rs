@@ -13,6 +13,7 @@ use super::{
     map,
     moment::{self, Moment, Part},
     output::Stdout,
+    policies::Policies,
     recorded::{self, At},
     show,
     shutdown::Shutdown,
@@ -44,6 +45,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     chosen: Chosen,
+
+    #[command(flatten)]
+    policies: Policies,
 
     #[command(flatten)]
     part: Part,
@@ -102,8 +106,16 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     selection.know(&recording.containers(None).map_err(anyhow::Error::from)?);
-    let (replay, mut world) =
-        Replay::start(recording, selection.since, container::from_cgroup_path).map_err(anyhow::Error::from)?;
+    let (replay, mut world) = match args.policies.instead_of(&recording.session().policy())? {
+        None => Replay::start(recording, selection.since, container::from_cgroup_path),
+        Some(policy) => {
+            Replay::start_plain(recording, selection.since, container::from_cgroup_path).map(|(replay, mut world)| {
+                world.set_policy(policy);
+                (replay, world)
+            })
+        }
+    }
+    .map_err(anyhow::Error::from)?;
     let replay = replay.until(selection.until);
     let mut source: Box<dyn Source> = match args.speed {
         None => Box::new(replay),

@@ -28,6 +28,11 @@ pub trait Model {
 
     /// Namespaces without any known member since the last call, for [`Source::await_end`].
     fn take_suspects(&mut self) -> Vec<NsName>;
+
+    /// What is to be said on stderr since the last call.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// When a stream ends by itself.
@@ -192,14 +197,22 @@ impl Stream<'_> {
             }
             self.changes = changes;
             if reached == Reached::Limit {
+                self.notices();
                 return Ok(reached);
             }
         }
+        self.notices();
         let suspects = self.world.take_suspects();
         if !suspects.is_empty() {
             source.await_end(&suspects);
         }
         Ok(Reached::Nothing)
+    }
+
+    fn notices(&mut self) {
+        for notice in self.world.take_notices() {
+            super::say(&super::one_line(&notice));
+        }
     }
 
     fn print(&mut self, change: &Change) -> Result<Reached, Failure> {

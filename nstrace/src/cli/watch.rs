@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::{
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
     flags::{self, Attach},
+    naming::{self, Naming},
     output::Stdout,
+    policies::Policies,
     say,
     shutdown::Shutdown,
     stream::{Limits, Model, run_stream},
@@ -21,6 +25,7 @@ use crate::{
     },
     model::{Change, World},
     ns::NsName,
+    policy::Policy,
     source::{self, Source},
 };
 
@@ -35,6 +40,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     chosen: Chosen,
+
+    #[command(flatten)]
+    policies: Policies,
 
     /// Stop after this time: 500ms, 10s, 2m, 1h
     #[arg(long, value_name = "TIME", value_parser = flags::duration)]
@@ -69,9 +77,10 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     // Everything that can be wrong with the command line is told before the kernel is touched.
     let selection = args.chosen.selection()?;
     let view = args.look.view()?;
+    let policy = args.policies.read()?;
     let shutdown = Shutdown::on_signals()?;
 
-    let Live { mut source, mut world, report } = open_live_source(args.attach.mode(), args.ring_size)?;
+    let Live { mut source, mut world, report } = open_live_source(args.attach.mode(), args.ring_size, policy)?;
     super::say_what_is_seen(&report, args.verbose);
 
     let limits = Limits { duration: args.duration, count: args.count, whole_facts: false };
@@ -89,12 +98,20 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
 struct Telling {
     live: source::Live,
     unseen: Unseen,
+    /// Only where some exception asks for what engines know.
+    naming: Option<Naming>,
 }
 
 impl Source for Telling {
     fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Vec<Stamped>>> {
-        let events = self.live.next(wait)?;
+        let mut events = self.live.next(wait)?;
         self.unseen.tell(&self.live);
+        if let (Some(naming), Some(events)) = (&mut self.naming, &mut events) {
+            events.iter().for_each(|event| naming.meet(&event.event));
+            if let Some(news) = naming.news() {
+                events.extend(naming::told(&news));
+            }
+        }
         Ok(events)
     }
 
@@ -110,11 +127,15 @@ struct Live {
     report: Report,
 }
 
-fn open_live_source(attach: Option<AttachMode>, ring_size: u32) -> anyhow::Result<Live> {
+fn open_live_source(attach: Option<AttachMode>, ring_size: u32, policy: Policy) -> anyhow::Result<Live> {
     let source = source::Live::open(&kernel::Options { attach, ring_bytes: Some(ring_size) })?;
     let report = source.report().clone();
-    let source = Telling { live: source, unseen: Unseen::default() };
-    Ok(Live { source: Box::new(source), world: Box::new(World::new(container::from_cgroup_path)), report })
+    let naming = policy.asks_engines().then(Naming::of_this_machine).transpose();
+    let naming = naming.context("cannot make a thread to ask container engines in")?;
+    let source = Telling { live: source, unseen: Unseen::default(), naming };
+    let mut world = World::new(container::from_cgroup_path);
+    world.set_policy(policy);
+    Ok(Live { source: Box::new(source), world: Box::new(world), report })
 }
 
 impl Model for World {
@@ -124,5 +145,9 @@ impl Model for World {
 
     fn take_suspects(&mut self) -> Vec<NsName> {
         Self::take_suspects(self)
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        Self::take_notices(self)
     }
 }

@@ -9,6 +9,7 @@
 //! stream of events. So a stream holds all that is needed and this module stays a function of the path.
 
 mod id;
+mod seat;
 mod shape;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 
 pub use crate::model::Container;
 pub use id::is_oci_id;
+pub use seat::{ContainerFacts, Seat};
 
 use shape::{Shape, shape_of};
 

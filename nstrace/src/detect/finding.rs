@@ -40,7 +40,7 @@ pub struct Finding {
     pub severity: Severity,
     pub title: Cow<'static, str>,
     /// MITRE ATT&CK techniques.
-    pub mitre: Cow<'static, [&'static str]>,
+    pub mitre: Vec<Cow<'static, str>>,
     /// One sentence with the names and numbers; they are hostile.
     pub explain: String,
     /// `seq` of the lines it rests on.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::posture::Grant;
 use crate::model::NsKey;
 
 /// A home of this stream. The host is one too.
@@ -36,6 +37,9 @@ pub struct Home {
     pub cgroup: u64,
     /// Everything that was in the slots of the task that sealed it, shared with others or not.
     pub set: BTreeSet<NsKey>,
+    /// What it has of the host; absent in recordings of older versions.
+    #[serde(default)]
+    pub granted: BTreeSet<Grant>,
     tasks: u64,
     /// Homes inside.
     inside: u64,
@@ -58,6 +62,11 @@ impl Homes {
         const MANY: u64 = 1 << 62;
         self.last < MANY
             && self.homes.iter().all(|(id, home)| home.parent < *id && id.0 <= self.last && home.tasks < MANY)
+    }
+
+    /// The one that was sealed last; later ones are greater.
+    pub fn newest(&self) -> HomeId {
+        HomeId(self.last)
     }
 
     /// None: the host.
@@ -104,6 +113,7 @@ impl Homes {
         grade: Grade,
         root: Option<(u32, u64)>,
         cgroup: u64,
+        granted: BTreeSet<Grant>,
         namespaces: impl Iterator<Item = (NsKey, bool)>,
     ) -> HomeId {
         self.last += 1;
@@ -120,7 +130,7 @@ impl Homes {
         if let Some(parent) = self.homes.get_mut(&parent) {
             parent.inside += 1;
         }
-        self.homes.insert(id, Home { grade, parent, root, cgroup, set, tasks: 0, inside: 0 });
+        self.homes.insert(id, Home { grade, parent, root, cgroup, set, granted, tasks: 0, inside: 0 });
         id
     }
 
@@ -187,7 +197,7 @@ mod tests {
     const NET: NsKey = NsKey(11);
 
     fn sealed(homes: &mut Homes, parent: HomeId, grade: Grade, keys: &[NsKey]) -> HomeId {
-        let home = homes.seal(parent, grade, None, 0, keys.iter().map(|&key| (key, false)));
+        let home = homes.seal(parent, grade, None, 0, BTreeSet::new(), keys.iter().map(|&key| (key, false)));
         homes.add_task(home);
         home
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// `CAP_SYS_ADMIN` (linux/capability.h).
-const CAP_SYS_ADMIN: u32 = 21;
+pub(super) const CAP_SYS_ADMIN: u32 = 21;
 
 /// A task changes namespaces.
 pub(super) fn transition(

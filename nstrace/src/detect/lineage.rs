@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::homes::{Grade, Home, HomeId, Homes};
+use super::{
+    homes::{Grade, Home, HomeId, Homes},
+    posture,
+};
 use crate::{
     deed::{Mounted, Place, Placed},
     event::{Event, SlotSet, TaskInfo, TaskKey},
@@ -139,10 +142,11 @@ impl Lineage {
         if ns.initial { HomeId::HOST } else { self.homes.owner(ns.key) }
     }
 
-    /// What a task executes, and where, makes it one of a home: of the one that sealed its mount namespace, or of a new one.
-    pub fn placed(&mut self, world: &World, placed: &Placed) {
+    /// What a task executes, and where, makes it one of a home: of the one that sealed its mount namespace, or of a new one. True:
+    /// of a new one.
+    pub fn placed(&mut self, world: &World, placed: &Placed) -> bool {
         let own = |t: NsType| placed.slots.get(Slot::Member(t)).and_then(|name| seen(world, name));
-        let Some(mnt) = own(NsType::Mnt).filter(|mnt| !mnt.initial) else { return };
+        let Some(mnt) = own(NsType::Mnt).filter(|mnt| !mnt.initial) else { return false };
         let is_own = |place: &Option<Place>| match place.as_ref().map(|place| place.mounted) {
             Some(Mounted::In(ns)) => ns.inum == mnt.name.inum,
             Some(Mounted::Detached | Mounted::Internal) => false,
@@ -150,23 +154,30 @@ impl Lineage {
         };
         // A runtime that runs a program of its own inside the container's mount namespace is still the runtime.
         if !is_own(&placed.root) || !is_own(&placed.exe) {
-            return;
+            return false;
         }
         let before = self.home(&placed.task);
         let around = if before == HomeId::HOST { self.around(world, placed) } else { before };
         let is_settled = |home: &Home| home.grade == Grade::Container && home.set.contains(&mnt.key);
         if self.homes.get(before).is_some_and(is_settled) {
-            return;
+            return false;
         }
+        let newest = self.homes.newest();
         let home = match self.homes.sealed_with(mnt.key) {
             Some(home) => self.inside(world, home, mnt.key, placed),
             None => self.found(world, around, placed),
         };
         if home == before {
-            return;
+            return false;
         }
         let arrived = keys(world, &placed.slots);
         self.put(&placed.task, Sealed { key: placed.task.key, home, arrived, after: None });
+        home > newest
+    }
+
+    /// What the home of a task has of the host; None: it is in none.
+    pub fn granted(&self, task: &TaskInfo) -> Option<&std::collections::BTreeSet<posture::Grant>> {
+        self.homes.get(self.home(task)).map(|home| &home.granted)
     }
 
     /// The home around a task whose forbears were not seen: that of its pid namespace's parent.
@@ -198,7 +209,9 @@ impl Lineage {
         };
         let grade = if same_root { Grade::Sandbox } else { Grade::Container };
         let namespaces = placed.slots.iter().filter_map(|(_, name)| seen(world, name));
-        self.homes.seal(around, grade, root, placed.task.cgroup, namespaces.map(|ns| (ns.key, ns.initial)))
+        let granted = posture::granted(world, placed);
+        let namespaces = namespaces.map(|ns| (ns.key, ns.initial));
+        self.homes.seal(around, grade, root, placed.task.cgroup, granted, namespaces)
     }
 
     fn put(&mut self, task: &TaskInfo, sealed: Sealed) {

@@ -8,6 +8,7 @@ mod access;
 mod blind;
 pub mod catalogue;
 mod cgroups;
+mod explain;
 mod extend;
 mod finding;
 mod forged;
@@ -18,13 +19,16 @@ pub mod lineage;
 mod location;
 mod mounts;
 mod pairs;
+mod posture;
 mod repeats;
 mod sinks;
 mod sockets;
 mod words;
 
 pub use catalogue::{RULES, Rule, Severity};
+pub use explain::{EXPLANATIONS, Explanation};
 pub use finding::{Direction, Finding};
+pub use posture::{Grant, UnknownGrant};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +82,12 @@ impl Detectors {
                 leave::transition(sight, *at, call, task, before, after, &mut found);
             }
             Event::Placed(placed) => {
-                self.lineage.placed(world, placed);
-                location::placed(Sight { world, lineage: &self.lineage }, placed, &mut found);
+                let is_new = self.lineage.placed(world, placed);
+                let sight = Sight { world, lineage: &self.lineage };
+                location::placed(sight, placed, &mut found);
+                if is_new {
+                    posture::founded(sight, placed, &mut found);
+                }
             }
             Event::Deed(deed) => {
                 let sight = Sight { world, lineage: &self.lineage };
@@ -108,7 +116,7 @@ impl Detectors {
             _ => None,
         };
         for found in found {
-            let Some(count) = self.repeats.count(&found) else { continue };
+            let Some(count) = self.count(found.rule.id, found.task.as_ref(), found.object) else { continue };
             let task = found.task;
             out.push(Told { finding: finish(found, count, changes), task, cause });
         }
@@ -117,6 +125,16 @@ impl Detectors {
     /// Where a cgroup is.
     pub(crate) fn learn_cgroup(&mut self, cgroup: u64, path: &str) {
         self.cgroups.learn(cgroup, path);
+    }
+
+    /// What the home of a task has of the host; None: it is in none.
+    pub(crate) fn granted(&self, task: &TaskInfo) -> Option<&std::collections::BTreeSet<Grant>> {
+        self.lineage.granted(task)
+    }
+
+    /// How often this rule of a user's was true of this process and this object by now; None: not to be told this time.
+    pub(crate) fn count(&mut self, rule: &str, task: Option<&TaskInfo>, object: u64) -> Option<u64> {
+        self.repeats.count(rule, task.map_or(0, |task| task.tgid), object)
     }
 
     /// Kept state is none that could have been: of data from elsewhere.
@@ -145,7 +163,7 @@ fn finish(found: Found, count: u64, changes: &[Change]) -> Finding {
         rule: rule.id.into(),
         severity,
         title: rule.title.into(),
-        mitre: rule.mitre.into(),
+        mitre: rule.mitre.iter().map(|&technique| technique.into()).collect(),
         explain,
         evidence: changes.iter().filter(of_task).map(|change| change.seq).collect(),
         count,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Map, finding::Found};
+use super::Map;
 
 /// What makes two findings the same: rule, process (tgid), object.
 type Cause = (String, u32, u64);
@@ -22,9 +22,8 @@ pub struct Repeats {
 
 impl Repeats {
     /// How often it was found by now; None: not to be told this time.
-    pub fn count(&mut self, found: &Found) -> Option<u64> {
-        let process = found.task.map_or(0, |task| task.tgid);
-        let cause = (found.rule.id.to_owned(), process, found.object);
+    pub fn count(&mut self, rule: &str, process: u32, object: u64) -> Option<u64> {
+        let cause = (rule.to_owned(), process, object);
         if let Some(count) = self.counts.get_mut(&cause) {
             *count += 1;
             return Some(*count).filter(|&count| is_power_of_ten(count));

@@ -13,6 +13,7 @@ use super::{
     tasks::{CompactTask, Departed, KnownTask},
 };
 use crate::{
+    container::{ContainerFacts, Seat},
     detect::Detectors,
     event::{NsFacts, TaskKey},
     ns::{NsName, Slot},
@@ -35,6 +36,13 @@ pub struct Checkpoint {
     tentative: Vec<(NsFacts, u64)>,
     cgroups: Vec<(u64, KeptContainer)>,
     placed: Vec<(TaskKey, KeptContainer)>,
+    #[serde(default)]
+    seats: Vec<(u64, Seat)>,
+    #[serde(default)]
+    task_seats: Vec<(TaskKey, Seat)>,
+    /// What engines told of containers.
+    #[serde(default)]
+    told: Vec<ContainerFacts>,
     sweep_at: usize,
     refused: Vec<(TaskKey, NsName, u64)>,
     reported: Vec<(TaskKey, u64)>,
@@ -118,6 +126,10 @@ impl World {
         let mut placed: Vec<(TaskKey, KeptContainer)> =
             containers.by_task.values().map(|(task, container)| (*task, (&**container).into())).collect();
         placed.sort_unstable_by_key(|(task, _)| *task);
+        let mut seats: Vec<_> = containers.seats.iter().map(|(&cgroup, seat)| (cgroup, seat.clone())).collect();
+        seats.sort_unstable_by_key(|(cgroup, _)| *cgroup);
+        let mut task_seats: Vec<_> = containers.task_seats.values().cloned().collect();
+        task_seats.sort_unstable_by_key(|(task, _)| *task);
         let mut refused: Vec<_> = self.attempts.refused.values().copied().collect();
         refused.sort_unstable_by_key(|(task, ..)| *task);
         Some(Checkpoint {
@@ -132,6 +144,9 @@ impl World {
             tentative,
             cgroups,
             placed,
+            seats,
+            task_seats,
+            told: containers.told.values().cloned().collect(),
             sweep_at: containers.sweep_at,
             refused,
             reported: self.attempts.reported.iter().copied().collect(),
@@ -202,6 +217,9 @@ impl World {
         for (task, container) in kept.placed {
             containers.by_task.insert(task.tid, (task, Arc::new(container.into())));
         }
+        containers.seats = kept.seats.into_iter().collect();
+        containers.task_seats = kept.task_seats.into_iter().map(|(task, seat)| (task.tid, (task, seat))).collect();
+        kept.told.iter().for_each(|facts| containers.learn_facts(facts));
         containers.sweep_at = containers.sweep_at.max(kept.sweep_at);
         for (task, ns, boot_ns) in kept.refused {
             world.attempts.refused.insert(task.tid, (task, ns, boot_ns));

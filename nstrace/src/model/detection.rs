@@ -1,9 +1,13 @@
 //! Detectors look at each event once the world has taken it in, and their findings are changes like all others.
 
-use super::{Change, What, World, snapshot::Phase};
+use std::{borrow::Cow, hash::BuildHasher as _};
+
+use super::{Change, FixedMap, What, World, snapshot::Phase};
 use crate::{
     deed::Placed,
-    event::{Event, Stamp},
+    detect::Finding,
+    event::{Event, Stamp, TaskInfo},
+    policy::exceptions::Standing,
 };
 
 impl World {
@@ -24,8 +28,61 @@ impl World {
                 });
                 one.finding.evidence.push(seq);
             }
+            self.suppress(stamp, &mut one.finding, one.task.as_ref());
             let what = What::Finding(Box::new(one.finding));
             self.log.write(out, stamp, what, one.task.as_ref(), one.cause);
+        }
+    }
+
+    /// An exception that covers the finding is its reason to be told as suppressed.
+    fn suppress(&mut self, stamp: Stamp, finding: &mut Finding, task: Option<&TaskInfo>) {
+        if self.policy.exceptions.is_empty() {
+            return;
+        }
+        let containers = &self.log.containers;
+        let seat = task.and_then(|task| containers.seat(task));
+        let facts = seat.and_then(|seat| containers.facts(seat.container.as_ref()?));
+        let standing = Standing { seat, facts, granted: task.and_then(|task| self.detectors.granted(task)) };
+        finding.suppressed = self.policy.suppresses(self.log.utc_ns(stamp.boot_ns), finding, &standing);
+    }
+
+    /// The user's rules look at `out[told..]`.
+    pub(super) fn judge(&mut self, stamp: Stamp, told: usize, out: &mut Vec<Change>) {
+        if self.log.has_clock() {
+            self.policy.at(self.log.utc_ns(stamp.boot_ns));
+        }
+        if self.policy.rules.is_empty() || told == out.len() {
+            return;
+        }
+        let mut all = Vec::new();
+        for (place, change) in out.iter().enumerate().skip(told) {
+            all.extend(self.policy.true_of(change).into_iter().map(|(rule, explain)| (place, rule, explain)));
+        }
+        for (place, rule, explain) in all {
+            let (Some(change), Some(rule)) = (out.get(place), self.policy.rules.get(rule)) else { continue };
+            let ns = change.what.ns().copied();
+            let object = ns.map_or_else(|| FixedMap::<u64, ()>::default().hasher().hash_one(&explain), |ns| ns.key.0);
+            let Some(count) = self.detectors.count(&rule.id, change.task.as_ref(), object) else { continue };
+            let direction = match &change.what {
+                What::Finding(finding) => finding.direction,
+                _ => None,
+            };
+            let mut finding = Finding {
+                rule: Cow::Owned(rule.id.clone()),
+                severity: rule.severity,
+                title: Cow::Owned(rule.title.clone()),
+                mitre: rule.mitre.iter().map(|technique| Cow::Owned(technique.clone())).collect(),
+                explain,
+                evidence: vec![change.seq],
+                count,
+                direction,
+                ns,
+                from: None,
+                suppressed: None,
+            };
+            let (task, cause) = (change.task, change.cause);
+            self.suppress(change.stamp, &mut finding, task.as_ref());
+            self.log.write(out, stamp, What::Finding(Box::new(finding)), task.as_ref(), cause);
         }
     }
 

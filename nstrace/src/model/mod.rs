@@ -40,6 +40,7 @@ use crate::{
     detect::Detectors,
     event::{Event, Stamp, Stamped, TaskInfo, TransitionAt, Via},
     ns::{NsName, NsType, Slot},
+    policy::Policy,
 };
 
 /// A namespace of this stream: never reused, unlike its inode number.
@@ -65,6 +66,7 @@ pub struct World {
     attempts: Attempts,
     suspects: Vec<NsKey>,
     detectors: Detectors,
+    policy: Policy,
 }
 
 impl World {
@@ -80,11 +82,33 @@ impl World {
             attempts: Attempts::default(),
             suspects: Vec::new(),
             detectors: Detectors::default(),
+            policy: Policy::default(),
         }
+    }
+
+    /// From now on these rules and exceptions are in force.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// From now on none are; those that were.
+    pub fn take_policy(&mut self) -> Policy {
+        std::mem::take(&mut self.policy)
+    }
+
+    /// What the rules and exceptions have to say on stderr since the last call. Hostile.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        self.policy.take_notices()
     }
 
     /// Learns one event and appends what changed by it.
     pub fn apply(&mut self, event: &Stamped, out: &mut Vec<Change>) {
+        let told = out.len();
+        self.take_in(event, out);
+        self.judge(event.stamp, told, out);
+    }
+
+    fn take_in(&mut self, event: &Stamped, out: &mut Vec<Change>) {
         let Stamped { stamp, ref event } = *event;
         match event {
             // What user space learns holds at any time.
@@ -97,6 +121,7 @@ impl World {
                 self.log.containers.learn_task(*task, path);
                 self.log.containers.sweep(self.tasks.iter().map(|t| (t.task.key().tid, t.task.cgroup())));
             }
+            Event::Container(facts) => self.log.containers.learn_facts(facts),
             Event::Clock { utc_ns } if !self.log.has_clock() => self.log.set_clock(stamp.boot_ns, *utc_ns),
             Event::Initial { slots } => {
                 for (i, slot) in Slot::ALL.into_iter().enumerate() {
@@ -171,6 +196,7 @@ impl World {
             | Event::SnapshotEnd
             | Event::CgroupPath { .. }
             | Event::TaskCgroupPath { .. }
+            | Event::Container(_)
             | Event::Placed(_)
             | Event::Deed(_) => {}
         }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Texts;
+
 /// Name and version of this program, as it names itself in what it records.
 pub const TOOL: &str = concat!("nstrace ", env!("CARGO_PKG_VERSION"));
 
@@ -29,9 +31,19 @@ pub struct Session {
     /// The flags in force.
     #[serde(default)]
     pub configuration: Configuration,
-    /// Exceptions in force: expressions whose findings were not to be told.
+    /// Exceptions in force, whose findings are told as suppressed: TOML, as the files had it.
     #[serde(default)]
     pub exceptions: Vec<String>,
+    /// Rules of the user in force, likewise.
+    #[serde(default)]
+    pub rules: Vec<String>,
+}
+
+impl Session {
+    /// The rules and exceptions in force.
+    pub fn policy(&self) -> Texts {
+        Texts { exceptions: self.exceptions.clone(), rules: self.rules.clone() }
+    }
 }
 
 /// What `nstrace record` was told, defaults included.

@@ -63,6 +63,7 @@ impl Recording {
                 report: serde_json::Value::Null,
                 configuration: Configuration::default(),
                 exceptions: Vec::new(),
+                rules: Vec::new(),
             },
         };
         recording.session = recording.read_session()?;

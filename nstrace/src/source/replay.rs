@@ -7,6 +7,7 @@ use crate::{
     event::Stamped,
     model::{Checkpoint, Container, World},
     ns::NsName,
+    policy::Policy,
     recording::{
         ReadError, Recording, block,
         chain::{self, Hash},
@@ -25,6 +26,14 @@ pub struct Replay {
     until: Option<i64>,
 }
 
+/// The rules and exceptions that were in force while it was recorded.
+fn kept_policy(recording: &Recording) -> Result<Policy, ReadError> {
+    Policy::kept(&recording.session().policy()).map_err(|faults| {
+        let first = faults.first().map(ToString::to_string).unwrap_or_default();
+        recording.damaged(1, format!("its rules are none of this nstrace: {first}"))
+    })
+}
+
 /// Longer than any census takes, nanoseconds.
 const CENSUS: i64 = 60_000_000_000;
 
@@ -32,9 +41,26 @@ impl Replay {
     /// From the first fact that is left, with the model to apply the events to. `since`: not earlier than needed to miss
     /// nothing from that UTC time (nanoseconds) on.
     ///
+    /// The rules and exceptions are those that were in force while it was recorded.
+    ///
     /// # Errors
     /// When the recording is damaged where it begins.
     pub fn start(
+        recording: Recording,
+        since: Option<i64>,
+        container_of: fn(&str) -> Option<Container>,
+    ) -> Result<(Self, World), ReadError> {
+        let policy = kept_policy(&recording)?;
+        let (replay, mut world) = Self::start_plain(recording, since, container_of)?;
+        world.set_policy(policy);
+        Ok((replay, world))
+    }
+
+    /// The same without rules and exceptions.
+    ///
+    /// # Errors
+    /// When the recording is damaged where it begins.
+    pub fn start_plain(
         recording: Recording,
         since: Option<i64>,
         container_of: fn(&str) -> Option<Container>,

@@ -20,6 +20,11 @@ pub fn line(change: &Change, out: &mut Vec<u8>) {
     object(&Line(change), out);
 }
 
+/// The line as a value.
+pub fn value(change: &Change) -> serde_json::Value {
+    serde_json::to_value(Line(change)).expect("a line has only string keys")
+}
+
 /// Appends one object as one line, as safe for terminals as an event line.
 pub(super) fn object(object: &impl Serialize, out: &mut Vec<u8>) {
     // Writing into memory cannot fail, and no key of what is written here is anything but a string.

@@ -32,6 +32,7 @@ pub mod origin;
 mod own_fields;
 pub mod recorded;
 pub mod rows;
+pub mod rules;
 pub mod schema;
 pub mod sections;
 mod sentence;

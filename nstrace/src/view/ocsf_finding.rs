@@ -56,7 +56,7 @@ impl<'a> FindingInfo<'a> {
             title: &finding.title,
             desc: &finding.explain,
             analytic: Analytic { uid: &finding.rule, name: &finding.title, type_id: 1, r#type: "Rule" },
-            attacks: finding.mitre.iter().map(attack).collect(),
+            attacks: finding.mitre.iter().map(|id| attack(&&**id)).collect(),
             related_events: finding.evidence.iter().map(|&seq| RelatedEvent { uid: uid(seq) }).collect(),
         }
     }

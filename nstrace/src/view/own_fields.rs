@@ -53,7 +53,7 @@ struct FindingOut<'a> {
     rule: &'a str,
     severity: Severity,
     title: &'a str,
-    mitre: &'a [&'static str],
+    mitre: &'a [Cow<'static, str>],
     explain: &'a str,
     evidence: Vec<i64>,
     count: i64,

@@ -93,7 +93,7 @@ pub fn finding(ns: NsSeen) -> Finding {
         rule: "NST-001".into(),
         severity: Severity::Critical,
         title: "A contained task entered a namespace outside its container".into(),
-        mitre: ["T1611", "T1055.008"].as_slice().into(),
+        mitre: vec!["T1611".into(), "T1055.008".into()],
         explain: "sh\x1b[1m (pid 5002) left its container for the initial net:[4026531840]".to_owned(),
         evidence: vec![18, 1 << 60],
         count: 10,

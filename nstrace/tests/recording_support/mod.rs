@@ -11,6 +11,7 @@ use model_support::stream::Stream;
 use nstrace::{
     event::{Event, Stamp, Stamped},
     model::World,
+    policy::Policy,
     recording::{Options, ReadError, Recording, Writer, chain, document::Session, entry::Span},
     source::{
         Replay, Source,
@@ -72,6 +73,7 @@ pub fn session() -> Session {
         report: serde_json::Value::Null,
         configuration: nstrace::recording::document::Configuration::default(),
         exceptions: Vec::new(),
+        rules: Vec::new(),
     }
 }
 
@@ -102,7 +104,13 @@ pub fn record(path: &Path, facts: &[Owned], options: Options) -> Vec<Line> {
 
 /// The same, on a recording that is not ended.
 pub fn watch(writer: &mut Writer, facts: &[Owned]) -> Vec<Line> {
+    watch_under(writer, facts, Policy::default())
+}
+
+/// The same with rules and exceptions in force.
+pub fn watch_under(writer: &mut Writer, facts: &[Owned], policy: Policy) -> Vec<Line> {
     let mut world = World::new(nstrace::container::from_cgroup_path);
+    world.set_policy(policy);
     let mut all = Vec::new();
     let mut events = Facts::default();
     for fact in facts {

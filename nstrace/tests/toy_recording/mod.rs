@@ -34,6 +34,7 @@ pub fn record(path: &Path, events: &[Stamped], containers: Vec<Named>) {
         report: Value::Null,
         configuration: nstrace::recording::document::Configuration::default(),
         exceptions: Vec::new(),
+        rules: Vec::new(),
     };
     let mut writer = Writer::create(path, &session, Span::moment(0, 0), Options::default()).unwrap();
     for event in events {

@@ -6,8 +6,9 @@ use crate::{
     container,
     event::Stamped,
     model::{Change, Checkpoint, World},
+    policy::Policy,
     recording::{
-        document::{Keyframe, TOOL},
+        document::{Keyframe, Session, TOOL},
         entry::Entry,
     },
 };
@@ -59,21 +60,19 @@ pub(super) struct Derivation {
 }
 
 impl Derivation {
-    /// `tool`: what recorded.
-    pub fn new(tool: &str) -> Self {
-        Self {
-            world: World::new(container::from_cgroup_path),
-            comparable: tool == TOOL,
-            derived: 0,
-            underived: 0,
-            changes: Vec::new(),
-        }
+    /// `session`: what recorded. Rules that were in force made lines, which have numbers.
+    pub fn new(session: &Session) -> Self {
+        let mut world = World::new(container::from_cgroup_path);
+        world.set_policy(Policy::kept(&session.policy()).unwrap_or_default());
+        Self { world, comparable: session.tool == TOOL, derived: 0, underived: 0, changes: Vec::new() }
     }
 
     pub fn step(&mut self, step: Step) -> Result<(), Fault> {
         match step {
             Step::Begin { of, world } => {
+                let policy = self.world.take_policy();
                 self.world = World::restore(*world, container::from_cgroup_path).map_err(|error| of.fault(&error))?;
+                self.world.set_policy(policy);
                 self.underived += 1;
             }
             Step::Events(events) => {

@@ -119,7 +119,7 @@ pub fn verify(path: &Path, key: Option<&PublicKey>, depth: Depth) -> Result<Whol
         let (entries, to_read) = mpsc::sync_channel::<Entry>(AHEAD);
         let (steps, to_derive) = mpsc::sync_channel(AHEAD);
         let mut reader = Reader::new();
-        let mut derivation = Derivation::new(&recording.session().tool);
+        let mut derivation = Derivation::new(recording.session());
         let reading = scope.spawn(move || {
             let fault = to_read.into_iter().find_map(|entry| match reader.entry(&entry) {
                 // Who derives is gone when he found a fault, which counts.
