@@ -1,10 +1,12 @@
-//! The isolation posture of every container, from kernel facts: [`collect`] reads them once, the checks are pure functions
+//! The isolation posture of every container, from kernel facts: [`collect`] reads them once, [`from_world`] takes
+//! what a recording has of them, the checks are pure functions
 //! over [`facts::Facts`], and [`report::Report`] is what they say.
 
 pub mod checks;
 pub mod collect;
 pub mod control;
 pub mod facts;
+pub mod from_world;
 pub mod host_directories;
 pub mod kernel_files;
 pub mod layers;

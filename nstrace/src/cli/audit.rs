@@ -7,7 +7,13 @@ use super::{
     show::{holders, read_table, refuse, unseen},
 };
 use crate::{
-    audit::{collect, facts::Container, report::Report, verdict::Severity},
+    audit::{
+        collect,
+        facts::{Container, Facts},
+        from_world,
+        report::Report,
+        verdict::Severity,
+    },
     discover::clock::Anchor,
     engine::Engines,
     inspect::{
@@ -15,6 +21,7 @@ use crate::{
         subject::{Subject, resolve},
         target::Target,
     },
+    model::World,
     view::{audit, audit_html, audit_sarif, document, origin::Origin, time},
 };
 
@@ -85,12 +92,55 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         }
     }
     missing.append(&mut facts.missing);
-    let report = Report::new(&facts);
+    tell(args, &facts, missing, &origin(&places), Anchor::read().utc_ns, out)
+}
+
+/// The same of a moment that was recorded.
+pub(super) fn recorded(
+    args: &Args,
+    world: &World,
+    engines: &Engines,
+    (origin, utc_ns): (&Origin, i64),
+    out: &mut Stdout,
+) -> Result<Outcome, Failure> {
+    let wanted = |container: &Container| {
+        let is_target = match &args.target {
+            None => true,
+            Some(Target::Pid(pid)) => container.processes.iter().any(|process| process.pid == *pid),
+            Some(Target::Container(name)) => is_called(container, name),
+            Some(Target::Ns(_, inum) | Target::Inode(inum)) => {
+                container.namespaces.iter().any(|cell| cell.ns.known().is_some_and(|ns| ns.0.inum == *inum))
+            }
+            Some(Target::NsId(id)) => {
+                container.namespaces.iter().any(|cell| cell.ns.known().is_some_and(|ns| ns.0.id == Some(*id)))
+            }
+            // What is there now may be another one, on another machine.
+            Some(Target::PidInode(..) | Target::Path(_)) => false,
+        };
+        is_target && (args.container.is_empty() || args.container.iter().any(|name| is_called(container, name)))
+    };
+    let mut facts = from_world::facts(world, engines);
+    facts.containers.retain(&wanted);
+    facts.sandboxes.retain(&wanted);
+    if facts.containers.is_empty() && facts.sandboxes.is_empty() {
+        return Ok(Outcome::Nothing("no container that was asked for was there at that time".to_owned()));
+    }
+    let missing = std::mem::take(&mut facts.missing);
+    tell(args, &facts, missing, origin, utc_ns, out)
+}
+
+fn tell(
+    args: &Args,
+    facts: &Facts,
+    missing: Vec<String>,
+    origin: &Origin,
+    utc_ns: i64,
+    out: &mut Stdout,
+) -> Result<Outcome, Failure> {
+    let report = Report::new(facts);
     let text = match (args.format, args.printing.json) {
-        (Some(Format::Sarif), _) => audit_sarif::sarif(&report, &missing, &origin(&places)),
-        (Some(Format::Html), _) => {
-            audit_html::page(&report, &missing, &origin(&places), &time::rfc3339(Anchor::read().utc_ns))
-        }
+        (Some(Format::Sarif), _) => audit_sarif::sarif(&report, &missing, origin),
+        (Some(Format::Html), _) => audit_html::page(&report, &missing, origin, &time::rfc3339(utc_ns)),
         (Some(Format::Json), _) | (None, true) => document::json(&report, &missing),
         (Some(Format::Text) | None, _) => audit::text(&report, args.printing.look(), args.all),
     };

@@ -87,6 +87,6 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
 }
 
 /// Where a recording was made.
-fn origin(session: &Session) -> Origin {
+pub(super) fn origin(session: &Session) -> Origin {
     Origin { host: session.host.clone(), boot_id: session.boot_id.clone(), kernel: session.kernel.clone() }
 }

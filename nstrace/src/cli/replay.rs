@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::{
+    audit,
     census_source::Names,
     chosen::{self, Chosen, Look},
     exit::{Failure, Outcome},
-    interrupted,
+    export, interrupted,
     ls::{self, Beside},
     map,
     moment::{self, Moment, Part},
@@ -75,6 +76,7 @@ enum Question {
     Why(why::Args),
     Show(show::Args),
     Map(map::Args),
+    Audit(audit::Args),
 }
 
 fn after_long_help() -> String {
@@ -97,7 +99,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     }
     if args.question.is_some() {
         return Err(Failure::Usage(
-            "ls, why, show and map of a recording want a moment: add --at TIME before them".to_owned(),
+            "ls, why, show, map and audit of a recording want a moment: add --at TIME before them".to_owned(),
         ));
     }
     let mut selection = args.chosen.selection()?;
@@ -137,6 +139,7 @@ fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure
         return Ok(Outcome::Nothing("the recording begins later".to_owned()));
     }
     let boot_id = recording.session().boot_id.clone();
+    let origin = export::origin(recording.session());
     let engines = Engines::of(recording.containers(Some(at)).map_err(anyhow::Error::from)?);
     let moment = At { utc_ns: at, boot_ns: recording.boot_at(at).map_err(anyhow::Error::from)? };
     let world = world_at(recording, Some(at), container::from_cgroup_path)?;
@@ -162,6 +165,7 @@ fn answer(args: &Args, at: &Moment, out: &mut Stdout) -> Result<Outcome, Failure
         Some(Question::Ls(args)) => list(args, out),
         Some(Question::Why(args)) => why::explain(args, &census(), Names::recorded(), None, out),
         Some(Question::Show(args)) => recorded::show(args, &Scene::new(&world, &engines), moment, out),
+        Some(Question::Audit(args)) => audit::recorded(args, &world, &engines, (&origin, at), out),
         Some(Question::Map(args)) => recorded::map(args, &Scene::new(&world, &engines), moment, out),
     }
 }

@@ -24,6 +24,44 @@ pub struct Sealed {
     arrived: [Option<NsKey>; SLOTS],
     /// What its last transition led to: a second record of the same says nothing new.
     after: Option<Box<SlotSet>>,
+    /// By its last execve(2), or that of who it descends from.
+    #[serde(default)]
+    powers: Option<Powers>,
+}
+
+/// What a task may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Powers {
+    /// Over its own user namespace, bit n = capability n (capabilities(7)).
+    pub permitted: u64,
+    pub bounding: u64,
+    /// 0 off, 1 strict, 2 filter (seccomp(2)).
+    pub seccomp: Option<u32>,
+    pub no_new_privs: Option<bool>,
+}
+
+impl From<&Placed> for Powers {
+    fn from(placed: &Placed) -> Self {
+        Self {
+            permitted: placed.cap_permitted,
+            bounding: placed.cap_bounding,
+            seccomp: placed.seccomp,
+            no_new_privs: placed.no_new_privs,
+        }
+    }
+}
+
+/// A task of a container or sandbox, as the world knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Contained {
+    pub task: TaskInfo,
+    /// Tells one home from another.
+    pub home: u64,
+    /// Its home is a sandbox.
+    pub sandbox: bool,
+    /// By [`NsType::index`]; None: not known.
+    pub namespaces: [Option<NsSeen>; NsType::ALL.len()],
+    pub powers: Option<Powers>,
 }
 
 /// See the module.
@@ -156,6 +194,11 @@ impl Lineage {
         if !is_own(&placed.root) || !is_own(&placed.exe) {
             return false;
         }
+        if let Some(known) =
+            self.tasks.get_mut(&placed.task.key.tid).filter(|known| known.key.same_task(placed.task.key))
+        {
+            known.powers = Some(placed.into());
+        }
         let before = self.home(&placed.task);
         let around = if before == HomeId::HOST { self.around(world, placed) } else { before };
         let is_settled = |home: &Home| home.grade == Grade::Container && home.set.contains(&mnt.key);
@@ -171,8 +214,18 @@ impl Lineage {
             return false;
         }
         let arrived = keys(world, &placed.slots);
-        self.put(&placed.task, Sealed { key: placed.task.key, home, arrived, after: None });
+        self.put(
+            &placed.task,
+            Sealed { key: placed.task.key, home, arrived, after: None, powers: Some(placed.into()) },
+        );
         home > newest
+    }
+
+    /// Of this task, unless it is the host's: its home, whether that is a sandbox, and what it may do.
+    pub fn contained(&self, task: &TaskInfo) -> Option<(u64, bool, Option<Powers>)> {
+        let known = self.get(task)?;
+        let home = self.homes.get(known.home)?;
+        Some((known.home.0, home.grade == Grade::Sandbox, known.powers))
     }
 
     /// What the home of a task has of the host; None: it is in none.

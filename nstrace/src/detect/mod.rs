@@ -137,6 +137,11 @@ impl Detectors {
         self.repeats.count(rule, task.map_or(0, |task| task.tgid), object)
     }
 
+    /// Of this task, unless it is the host's; see [`Lineage::contained`].
+    pub(crate) fn contained(&self, task: &TaskInfo) -> Option<(u64, bool, Option<lineage::Powers>)> {
+        self.lineage.contained(task)
+    }
+
     /// Kept state is none that could have been: of data from elsewhere.
     pub(crate) fn is_sound(&self) -> bool {
         self.lineage.homes.is_sound()

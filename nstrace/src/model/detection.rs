@@ -2,15 +2,26 @@
 
 use std::{borrow::Cow, hash::BuildHasher as _};
 
-use super::{Change, FixedMap, What, World, snapshot::Phase};
+use super::{Change, FixedMap, NsKey, NsSeen, What, World, snapshot::Phase};
 use crate::{
     deed::Placed,
-    detect::Finding,
+    detect::{Finding, lineage::Contained},
     event::{Event, Stamp, TaskInfo},
+    ns::NsType,
     policy::exceptions::Standing,
 };
 
 impl World {
+    /// The tasks of containers and sandboxes, by tid.
+    pub fn contained(&self) -> Vec<Contained> {
+        let seen = |key: NsKey| self.namespace(key).map(|ns| NsSeen { key, name: ns.name(), initial: ns.is_initial() });
+        let of = |(task, namespaces): (TaskInfo, [Option<NsKey>; NsType::ALL.len()])| {
+            let (home, sandbox, powers) = self.detectors.contained(&task)?;
+            Some(Contained { task, home, sandbox, namespaces: namespaces.map(|key| key.and_then(seen)), powers })
+        };
+        self.tasks().into_iter().filter_map(of).collect()
+    }
+
     /// `out[told..]` is what the event changed.
     pub(super) fn detect(&mut self, stamp: Stamp, event: &Event, told: usize, out: &mut Vec<Change>) {
         let mut found = Vec::new();
