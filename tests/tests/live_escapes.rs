@@ -149,6 +149,11 @@ fn check(runtime: Runtime) {
     if !program::live() {
         return;
     }
+    // What a runtime does to the kernel is the same in every attach mode; the suite's own containers try each.
+    if std::env::var_os("NSTRACE_AGAIN").is_some() {
+        note(&format!("{runtime:?} was tested in another attach mode"));
+        return;
+    }
     if let Some(why) = runtime.missing() {
         assert!(!in_guest(), "{runtime:?}: {why}; a guest has every runtime");
         note(&format!("{runtime:?} not tested: {why}"));

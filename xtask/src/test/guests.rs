@@ -13,6 +13,9 @@ use crate::guest::machine::{self, Machine};
 use crate::guest::payload::{Output, Payload};
 use crate::step;
 
+/// Suites that do not attach, or not in the way that the mode says: once per kernel is enough.
+const ONCE: [&str; 4] = ["bad_input", "escape_techniques", "live_audit", "live_census"];
+
 /// What to run.
 #[derive(Debug)]
 pub struct Runs<'a> {
@@ -65,6 +68,7 @@ impl Runs<'_> {
         let mut payload = Payload::new(&command);
         payload.output = Output::Lines;
         payload.env("NSTRACE_GUEST", "1");
+        payload.env("NSTRACE_ONCE", &ONCE.join(" "));
         payload.program("nstrace", &built.nstrace);
         payload.env("NSTRACE_BIN", "/payload/bin/nstrace");
         if let Some(actor) = &built.actor {

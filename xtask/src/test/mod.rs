@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Time limit of one guest in seconds
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 1800)]
     timeout: u64,
     /// Arguments of the test harness, e.g. a name to filter by
     #[arg(last = true)]
