@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
         }
     }
     missing.append(&mut facts.missing);
-    tell(args, &facts, missing, &origin(&places), Anchor::read().utc_ns, out)
+    tell(args, &facts, &missing, &origin(&places), Anchor::read().utc_ns, out)
 }
 
 /// The same of a moment that was recorded.
@@ -126,22 +126,22 @@ pub(super) fn recorded(
         return Ok(Outcome::Nothing("no container that was asked for was there at that time".to_owned()));
     }
     let missing = std::mem::take(&mut facts.missing);
-    tell(args, &facts, missing, origin, utc_ns, out)
+    tell(args, &facts, &missing, origin, utc_ns, out)
 }
 
 fn tell(
     args: &Args,
     facts: &Facts,
-    missing: Vec<String>,
+    missing: &[String],
     origin: &Origin,
     utc_ns: i64,
     out: &mut Stdout,
 ) -> Result<Outcome, Failure> {
     let report = Report::new(facts);
     let text = match (args.format, args.printing.json) {
-        (Some(Format::Sarif), _) => audit_sarif::sarif(&report, &missing, origin),
-        (Some(Format::Html), _) => audit_html::page(&report, &missing, origin, &time::rfc3339(utc_ns)),
-        (Some(Format::Json), _) | (None, true) => document::json(&report, &missing),
+        (Some(Format::Sarif), _) => audit_sarif::sarif(&report, missing, origin),
+        (Some(Format::Html), _) => audit_html::page(&report, missing, origin, &time::rfc3339(utc_ns)),
+        (Some(Format::Json), _) | (None, true) => document::json(&report, missing),
         (Some(Format::Text) | None, _) => audit::text(&report, args.printing.look(), args.all),
     };
     out.text(text.as_bytes())?;
