@@ -16,6 +16,7 @@ use nstrace::{
         shutdown::Shutdown,
         stream::{End, Limits, Model, Summary, run_stream},
     },
+    container::ContainerFacts,
     event::{Event, Stamp, Stamped},
     filter::{CHANGE_FIELDS, Filter},
     model::Change,
@@ -32,12 +33,14 @@ struct Script {
     /// Requested once this many batches are out.
     shutdown_after: Option<(usize, Shutdown)>,
     awaited: Vec<NsName>,
+    /// What engines tell before the batch with this number, the first being 0.
+    told: Option<(usize, ContainerFacts)>,
 }
 
 impl Script {
     fn new(batches: &[&[u64]]) -> Self {
         let batches = batches.iter().map(|batch| batch.to_vec()).collect();
-        Self { batches, ends: true, shutdown_after: None, awaited: Vec::new() }
+        Self { batches, ends: true, shutdown_after: None, awaited: Vec::new(), told: None }
     }
 }
 
@@ -50,6 +53,15 @@ impl Source for Script {
             }
         }
         let stamped = |seq| Stamped { stamp: Stamp { boot_ns: 1, cpu: 0, seq }, event: Event::SnapshotEnd };
+        if let Some((batches, facts)) = self.told.take() {
+            match batches.checked_sub(1) {
+                Some(left) => self.told = Some((left, facts)),
+                None => {
+                    let told = Event::Container(Box::new(facts));
+                    return Ok(Some(vec![Stamped { event: told, ..stamped(0) }]));
+                }
+            }
+        }
         match self.batches.pop_front() {
             Some(batch) => Ok(Some(batch.into_iter().map(stamped).collect())),
             None if self.ends => Ok(None),
@@ -229,6 +241,37 @@ fn selections() {
         ..Selection::default()
     };
     assert_eq!(selected(&both), [7, 10, 15, 16, 17]);
+}
+
+/// What an engine tells.
+fn facts(id: &str, name: &str) -> ContainerFacts {
+    ContainerFacts { id: id.to_owned(), name: Some(name.to_owned()), ..ContainerFacts::default() }
+}
+
+fn named(told: Option<(usize, ContainerFacts)>, limits: Limits) -> (Vec<u64>, Summary) {
+    let seven = cli_common::all().into_iter().find(|change| change.seq == 7).and_then(|change| change.container);
+    let id = seven.expect("a change of a container").id.clone();
+    let told = told.map(|(batches, facts)| (batches, ContainerFacts { id, ..facts }));
+    let mut source = Script { told, ends: false, ..Script::new(&[&[1, 7], &[15], &[7], &[16]]) };
+    let selection = Selection { containers: vec!["shop".to_owned()], names_come: true, ..Selection::default() };
+    let mut out = Writes::default();
+    let summary = stream(&mut source, &selection, limits, &mut out).expect("nothing fails");
+    (seqs(&out), summary)
+}
+
+#[test]
+fn lines_wait_for_the_name_of_their_container() {
+    let brief = Limits { duration: Some(Duration::from_millis(1)), ..Limits::default() };
+    let told = |batches, name| Some((batches, facts("", name)));
+    // Told at once, told late, told at the end; nobody tells; it is another.
+    assert_eq!(named(told(0, "shop"), brief).0, [7, 15, 7, 16]);
+    assert_eq!(named(told(2, "shop"), brief).0, [15, 7, 7, 16]);
+    assert_eq!(named(told(4, "shop"), brief).0, [15, 16, 7, 7]);
+    for nobody in [None, told(2, "other")] {
+        assert_eq!(named(nobody, brief).0, [15, 16]);
+    }
+    let (seqs, summary) = named(told(4, "shop"), Limits { count: Some(3), ..Limits::default() });
+    assert_eq!((seqs, summary.events, summary.end), (vec![15, 16, 7], 3, End::Limit));
 }
 
 #[test]

@@ -14,30 +14,36 @@ use nstrace_tests::{
 
 #[test]
 fn runc() {
-    check(Runtime::Runc);
+    check(Runtime::Runc, live);
 }
 
 #[test]
 fn crun() {
-    check(Runtime::Crun);
+    check(Runtime::Crun, live);
 }
 
 #[test]
 fn podman() {
-    check(Runtime::Podman);
+    check(Runtime::Podman, live);
 }
 
 #[test]
 fn podman_rootless() {
-    check(Runtime::Rootless);
+    check(Runtime::Rootless, live);
 }
 
 #[test]
 fn docker() {
-    check(Runtime::Docker);
+    check(Runtime::Docker, live);
 }
 
-fn check(runtime: Runtime) {
+/// Only an engine knows the names of these containers, and it is asked while they live.
+#[test]
+fn chosen_by_name() {
+    check(Runtime::Docker, chosen);
+}
+
+fn check(runtime: Runtime, live: fn(Runtime) -> anyhow::Result<()>) {
     let _turn = one_at_a_time();
     if !program::live() {
         return;
@@ -55,6 +61,36 @@ fn check(runtime: Runtime) {
     if let Err(error) = without_loss(runtime.name(), || live(runtime)) {
         panic!("{runtime:?}: {error:#}");
     }
+}
+
+fn chosen(runtime: Runtime) -> anyhow::Result<()> {
+    let name = |what: &str| format!("nstrace-{}-{what}", std::process::id());
+    let (early, late) = (name("early"), name("late"));
+    let first = Running::start(runtime, &early)?;
+    let watch = Watch::start(&["--container", &early, "--container", &late])?;
+    let other = Running::start(runtime, &name("other"))?;
+    let second = Running::start(runtime, &late)?;
+    let ids = [&first, &second].map(|container| (container.id.clone(), container.pid));
+    let begins = |lines: &[Line]| ids.iter().all(|(id, _)| lines.iter().any(|l| l.container["id"] == id.as_str()));
+    anyhow::ensure!(watch.wait_for(Instant::now() + settle(), begins), "no line of {early} and {late} while they run");
+    for container in [first, other, second] {
+        container.remove()?;
+    }
+    let ends = |lines: &[Line], (id, pid): &(String, u32)| {
+        let is_its = |l: &&Line| l.event == "left" && l.pid() == Some(*pid) && l.container["id"] == id.as_str();
+        lines.iter().filter(is_its).count()
+    };
+    watch.wait_for(Instant::now() + settle(), |lines| ids.iter().all(|id| ends(lines, id) > 0));
+    let ended = watch.stop()?;
+    ended.check()?;
+    for id in &ids {
+        anyhow::ensure!(ends(&ended.lines, id) > 0, "no line tells the end of {}, whose name was asked for", id.0);
+    }
+    let snapshots = ended.lines.iter().filter(|l| l.event == "snapshot").count();
+    anyhow::ensure!(snapshots > 0, "the namespaces of {early} existed before the watch");
+    let strange = |l: &&Line| !l.container.is_null() && ids.iter().all(|(id, _)| l.container["id"] != id.as_str());
+    anyhow::ensure!(ended.lines.iter().all(|l| !strange(&l)), "{:?}", ended.lines.iter().find(strange));
+    Ok(())
 }
 
 /// What one container did, as far as the kernel showed it.

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
-    selection.know(&recording.containers(None).map_err(anyhow::Error::from)?);
+    selection.know_all(&recording.containers(None).map_err(anyhow::Error::from)?);
     let view = match args.format {
         Format::Jsonl => View::Json,
         Format::Ecs => View::Ecs(origin(recording.session())),

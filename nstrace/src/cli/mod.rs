@@ -9,6 +9,7 @@ mod doctor;
 pub mod exit;
 mod export;
 mod flags;
+mod held;
 mod ls;
 mod map;
 mod moment;

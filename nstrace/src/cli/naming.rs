@@ -1,10 +1,11 @@
-//! The names of the containers that a recording meets.
+//! The names of the containers that a live source meets.
 
 use std::{
     collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
+use super::selection::Selection;
 use crate::{
     container::ContainerFacts,
     discover::clock,
@@ -38,13 +39,7 @@ impl Naming {
     /// # Errors
     /// When no thread can be made.
     pub fn of_this_machine() -> std::io::Result<Self> {
-        Self::of(|| {
-            let places = Places::default();
-            match ProcessTable::read(&places.proc, Some(&places.oci())) {
-                Ok(table) => Engines::read(&places, &table),
-                Err(_) => Engines::default(),
-            }
-        })
+        Self::of(ask)
     }
 
     fn of(ask: impl Fn() -> Engines + Send + 'static) -> std::io::Result<Self> {
@@ -99,7 +94,25 @@ impl Naming {
     }
 }
 
-/// The same as events, for exceptions that are about names and images.
+/// Asks all engines of this machine once, for at most half a second.
+fn ask() -> Engines {
+    let places = Places::default();
+    match ProcessTable::read(&places.proc, Some(&places.oci())) {
+        Ok(table) => Engines::read(&places, &table),
+        Err(_) => Engines::default(),
+    }
+}
+
+/// Prepares a selection for a live source: containers may be asked for by names that only their engines know. Those of
+/// containers to come are told by [`Naming`].
+pub(super) fn know_live(selection: &mut Selection) {
+    if selection.is_of_named() {
+        selection.know_all(ask().iter());
+        selection.names_come = true;
+    }
+}
+
+/// The same as events, for exceptions and for who asks for a container by name.
 pub(super) fn told(news: &Containers) -> impl Iterator<Item = Stamped> + '_ {
     let stamp = Stamp { boot_ns: clock::boot_ns(), cpu: 0, seq: 0 };
     news.containers.iter().map(move |named| Stamped { stamp, event: Event::Container(Box::new(named.into())) })

@@ -11,7 +11,7 @@ use super::{
     chosen::Chosen,
     exit::{Failure, Outcome},
     flags::{self, Attach, Color},
-    naming::Naming,
+    naming::{self, Naming},
     output::{Sink, Stdout},
     policies::Policies,
     recorder::recorder,
@@ -100,7 +100,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
-    let selection = args.chosen.selection()?;
+    let mut selection = args.chosen.selection()?;
     let policy = args.policies.read()?;
     let file = shown(&args.output);
     let path = args.output.display();
@@ -111,6 +111,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let sign = args.sign.as_deref().map(SecretKey::read).transpose().map_err(anyhow::Error::from)?;
     let shutdown = Shutdown::on_signals()?;
 
+    naming::know_live(&mut selection);
     let live = Live::open(&kernel::Options { attach: args.attach.mode(), ring_bytes: Some(args.ring_size) })?;
     super::say_what_is_seen(live.report(), args.verbose);
     let anchor = clock::Anchor::read();

@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let shutdown = Shutdown::on_signals()?;
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
-    selection.know(&recording.containers(None).map_err(anyhow::Error::from)?);
+    selection.know_all(&recording.containers(None).map_err(anyhow::Error::from)?);
     let (replay, mut world) = match args.policies.instead_of(&recording.session().policy())? {
         None => Replay::start(recording, selection.since, container::from_cgroup_path),
         Some(policy) => {

@@ -1,5 +1,7 @@
 //! Which changes are printed: `-t`, `--container`, `--containers`, `-Q`.
 
+use std::{collections::BTreeSet, ops::Bound};
+
 use crate::{
     engine::Named,
     filter::Filter,
@@ -15,6 +17,10 @@ pub struct Selection {
     /// Container ids, their prefixes, or names as their cgroup or their engine has them; empty = all, and outside of
     /// containers.
     pub containers: Vec<String>,
+    /// Ids of containers that an engine calls otherwise.
+    pub others: BTreeSet<String>,
+    /// Engines are asked while containers come: a name may be told after a container's first changes.
+    pub names_come: bool,
     /// Only what belongs to some container.
     pub only_containers: bool,
     pub filter: Option<Filter>,
@@ -23,20 +29,56 @@ pub struct Selection {
     pub until: Option<i64>,
 }
 
+/// Whether a change is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Yes,
+    No,
+    /// If its container turns out to have one of the names asked for.
+    IfNamed,
+}
+
+/// Containers whose names are remembered as others; of one too many the name is as good as not told.
+const MOST_OTHERS: usize = 1 << 16;
+
 impl Selection {
-    /// Names among the containers asked for mean the ids that `known` has for them, too.
-    pub fn know(&mut self, known: &[Named]) {
-        let is_wanted = |named: &&Named| named.name.as_ref().is_some_and(|name| self.containers.contains(name));
-        let ids: Vec<String> = known.iter().filter(is_wanted).map(|named| named.id.clone()).collect();
-        self.containers.extend(ids);
+    /// True when containers are asked for one by one.
+    pub fn is_of_named(&self) -> bool {
+        !self.containers.is_empty()
     }
 
-    pub fn admits(&self, change: &Change) -> bool {
+    /// Takes in what an engine calls a container: from then on its id is as good as its name. Tells whether it is asked for.
+    pub fn know(&mut self, id: &str, name: Option<&str>) -> bool {
+        if self.containers.is_empty() || self.has_id(id) {
+            return true;
+        }
+        let is_wanted = name.is_some_and(|name| self.containers.iter().any(|wanted| wanted == name));
+        if is_wanted {
+            self.containers.push(id.to_owned());
+        } else if self.others.len() < MOST_OTHERS {
+            self.others.insert(id.to_owned());
+        }
+        is_wanted
+    }
+
+    /// The same for all of these.
+    pub fn know_all<'a>(&mut self, known: impl IntoIterator<Item = &'a Named>) {
+        for named in known {
+            self.know(&named.id, named.name.as_deref());
+        }
+    }
+
+    pub fn admits(&self, change: &Change) -> Admission {
         // Accounting is about no type and no container: hiding it would pass an incomplete stream off as complete.
         let is_accounting = matches!(change.what, What::Lost { .. } | What::Resynced);
-        (is_accounting || (self.admits_type(change) && self.admits_container(change)))
+        let is_admitted = (is_accounting || self.admits_type(change))
             && self.is_in_time(change)
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(change))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(change));
+        match (is_admitted, is_accounting) {
+            (false, _) => Admission::No,
+            (true, true) => Admission::Yes,
+            (true, false) => self.admits_container(change),
+        }
     }
 
     /// Between [`Selection::since`] and [`Selection::until`].
@@ -50,12 +92,36 @@ impl Selection {
         self.types.is_empty() || untyped || change.what.ns_type().is_some_and(|t| self.types.contains(&t))
     }
 
-    fn admits_container(&self, change: &Change) -> bool {
-        match change.container.as_deref() {
+    fn admits_container(&self, change: &Change) -> Admission {
+        let is_admitted = match change.container.as_deref() {
             None => self.containers.is_empty() && !self.only_containers,
             Some(container) => {
-                self.containers.is_empty() || self.containers.iter().any(|name| container.id.starts_with(name))
+                let is_admitted = self.containers.is_empty() || self.has_id(&container.id);
+                if !is_admitted && self.names_come && !self.is_other(&container.id) {
+                    return Admission::IfNamed;
+                }
+                is_admitted
             }
-        }
+        };
+        if is_admitted { Admission::Yes } else { Admission::No }
     }
+
+    fn is_other(&self, id: &str) -> bool {
+        // What starts with an id follows it.
+        self.others
+            .range::<str, _>((Bound::Included(id), Bound::Unbounded))
+            .next()
+            .is_some_and(|told| is_same(id, told))
+    }
+
+    fn has_id(&self, id: &str) -> bool {
+        self.containers.iter().any(|wanted| id.starts_with(wanted.as_str()) || is_same(id, wanted))
+    }
+}
+
+/// An id as a cgroup shows it is the one that an engine tells; a cgroup may show only the start of it.
+pub(super) fn is_same(shown: &str, told: &str) -> bool {
+    /// What engines print as a short id.
+    const SHORT: usize = 12;
+    shown == told || (shown.len() >= SHORT && told.starts_with(shown))
 }

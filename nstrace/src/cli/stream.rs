@@ -5,10 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{exit::Failure, output::Sink, selection::Selection, shutdown::Shutdown};
+use super::{
+    exit::Failure,
+    held::{Held, Line},
+    output::Sink,
+    selection::{Admission, Selection},
+    shutdown::Shutdown,
+};
 use crate::{
     detect::Severity,
-    event::Stamped,
+    event::{Event, Stamped},
     model::{Change, What},
     ns::NsName,
     source::Source,
@@ -20,6 +26,8 @@ const WAIT: Duration = Duration::from_millis(100);
 /// When the end is due, a source may take this long to hand over what it has seen before.
 const DRAIN: Duration = Duration::from_millis(500);
 const DRAIN_WAIT: Duration = Duration::from_millis(50);
+/// And this long where lines wait for the name of their container: engines are first asked 300 ms after it was met.
+const DRAIN_NAMES: Duration = Duration::from_secs(1);
 
 /// What turns events into changes: the world, or a script in tests.
 pub trait Model {
@@ -81,7 +89,8 @@ impl fmt::Display for Summary {
 }
 
 /// Prints what `source` brings, as `view` shows it, until a limit is reached, `shutdown` is requested or `source` ends.
-/// Each line is one write.
+/// Each line is one write. Lines come in the order of their `seq`, but for those of a container whose name was asked for and
+/// was told only later.
 ///
 /// # Errors
 /// [`Failure::OutputGone`] when the reader has left, else what the output or the source failed of.
@@ -99,7 +108,7 @@ pub fn run_stream(
     let summary = Summary { events: 0, lost: 0, findings: 0, worst: None, skipped: 0, end: End::Limit };
     let mut stream = Stream {
         world,
-        selection,
+        selection: selection.clone(),
         view,
         heading,
         count: limits.count,
@@ -109,6 +118,7 @@ pub fn run_stream(
         written: 0,
         changes: Vec::new(),
         line: Vec::new(),
+        held: Held::default(),
     };
     let deadline = limits.duration.and_then(|duration| Instant::now().checked_add(duration));
     loop {
@@ -142,7 +152,7 @@ enum Reached {
 
 struct Stream<'a> {
     world: &'a mut dyn Model,
-    selection: &'a Selection,
+    selection: Selection,
     view: &'a View,
     /// Still to be printed.
     heading: bool,
@@ -156,19 +166,21 @@ struct Stream<'a> {
     changes: Vec<Change>,
     /// Reused.
     line: Vec<u8>,
+    held: Held,
 }
 
 impl Stream<'_> {
     /// What happened before the end shall be in the output though its records are still on their way.
     fn drain(mut self, source: &mut dyn Source, end: End) -> Result<Summary, Failure> {
         let start = Instant::now();
-        while start.elapsed() < DRAIN {
+        while start.elapsed() < if self.held.is_empty() { DRAIN } else { DRAIN_NAMES } {
             match source.next(DRAIN_WAIT)? {
                 Some(events) if !events.is_empty() => {
                     if self.take(source, &events)? == Reached::Limit {
                         break;
                     }
                 }
+                Some(_) if !self.held.is_empty() => {}
                 _ => break,
             }
         }
@@ -186,7 +198,7 @@ impl Stream<'_> {
         for event in events {
             let mut changes = std::mem::take(&mut self.changes);
             self.world.apply(event, &mut changes);
-            let mut reached = Reached::Nothing;
+            let mut reached = self.release(&event.event)?;
             for change in changes.drain(..) {
                 if self.print(&change)? == Reached::Limit {
                     reached = Reached::Limit;
@@ -210,7 +222,7 @@ impl Stream<'_> {
     }
 
     fn notices(&mut self) {
-        for notice in self.world.take_notices() {
+        for notice in self.world.take_notices().into_iter().chain(self.held.complaint()) {
             super::say(&super::one_line(&notice));
         }
     }
@@ -226,16 +238,50 @@ impl Stream<'_> {
             self.summary.findings += 1;
             self.summary.worst = self.summary.worst.max(Some(finding.severity));
         }
-        if !self.selection.admits(change) {
+        let admission = self.selection.admits(change);
+        if admission == Admission::No {
             return Ok(Reached::Nothing);
         }
-        self.line.clear();
-        self.view.line(change, &mut self.line);
-        self.out.write_all(&self.line)?;
+        let mut line =
+            Line { bytes: std::mem::take(&mut self.line), is_snapshot: matches!(change.what, What::Snapshot { .. }) };
+        line.bytes.clear();
+        self.view.line(change, &mut line.bytes);
+        match (admission, &change.container) {
+            (Admission::IfNamed, Some(container)) => {
+                self.held.hold(&container.id, line);
+                Ok(Reached::Nothing)
+            }
+            _ => {
+                let reached = self.write(&line);
+                self.line = line.bytes;
+                reached
+            }
+        }
+    }
+
+    fn write(&mut self, line: &Line) -> Result<Reached, Failure> {
+        self.out.write_all(&line.bytes)?;
         self.written += 1;
-        if !matches!(change.what, What::Snapshot { .. }) {
+        if !line.is_snapshot {
             self.summary.events += 1;
         }
         Ok(if self.count.is_some_and(|count| self.summary.events >= count) { Reached::Limit } else { Reached::Nothing })
+    }
+
+    /// What an engine told may let lines go.
+    fn release(&mut self, event: &Event) -> Result<Reached, Failure> {
+        let Event::Container(facts) = event else { return Ok(Reached::Nothing) };
+        let is_wanted = self.selection.know(&facts.id, facts.name.as_deref());
+        let lines = self.held.take(&facts.id);
+        let mut reached = Reached::Nothing;
+        for line in lines.iter().filter(|_| is_wanted) {
+            if self.write(line)? == Reached::Limit {
+                reached = Reached::Limit;
+                if !self.whole_facts {
+                    break;
+                }
+            }
+        }
+        Ok(reached)
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     let recording = Recording::open(&args.file).map_err(anyhow::Error::from)?;
     (selection.since, selection.until) = args.part.utc_in(&recording).map_err(anyhow::Error::from)?;
     let known = recording.containers(None).map_err(anyhow::Error::from)?;
-    selection.know(&known);
+    selection.know_all(&known);
     // From the start: what was made before `--since` is followed too.
     let (source, world) = Replay::start(recording, None, container::from_cgroup_path).map_err(anyhow::Error::from)?;
     let mut source = source.until(selection.until);

@@ -75,12 +75,14 @@ fn after_long_help() -> String {
 
 pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
     // Everything that can be wrong with the command line is told before the kernel is touched.
-    let selection = args.chosen.selection()?;
+    let mut selection = args.chosen.selection()?;
     let view = args.look.view()?;
     let policy = args.policies.read()?;
     let shutdown = Shutdown::on_signals()?;
 
-    let Live { mut source, mut world, report } = open_live_source(args.attach.mode(), args.ring_size, policy)?;
+    naming::know_live(&mut selection);
+    let asks = selection.names_come || policy.asks_engines();
+    let Live { mut source, mut world, report } = open_live_source(args.attach.mode(), args.ring_size, policy, asks)?;
     super::say_what_is_seen(&report, args.verbose);
 
     let limits = Limits { duration: args.duration, count: args.count, whole_facts: false };
@@ -98,7 +100,7 @@ pub(super) fn run(args: &Args, out: &mut Stdout) -> Result<Outcome, Failure> {
 struct Telling {
     live: source::Live,
     unseen: Unseen,
-    /// Only where some exception asks for what engines know.
+    /// Only where an exception, or who asks for a container by name, needs what engines know.
     naming: Option<Naming>,
 }
 
@@ -127,10 +129,15 @@ struct Live {
     report: Report,
 }
 
-fn open_live_source(attach: Option<AttachMode>, ring_size: u32, policy: Policy) -> anyhow::Result<Live> {
+fn open_live_source(
+    attach: Option<AttachMode>,
+    ring_size: u32,
+    policy: Policy,
+    asks_engines: bool,
+) -> anyhow::Result<Live> {
     let source = source::Live::open(&kernel::Options { attach, ring_bytes: Some(ring_size) })?;
     let report = source.report().clone();
-    let naming = policy.asks_engines().then(Naming::of_this_machine).transpose();
+    let naming = asks_engines.then(Naming::of_this_machine).transpose();
     let naming = naming.context("cannot make a thread to ask container engines in")?;
     let source = Telling { live: source, unseen: Unseen::default(), naming };
     let mut world = World::new(container::from_cgroup_path);
