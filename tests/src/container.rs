@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::program::{installed, run_well};
+use crate::program::{in_guest, installed, note, run_well};
 
 /// A container runtime, as people call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,24 @@ impl Runtime {
         }
     }
 
+    /// True when it can be used here; else a note says why not. A guest has every runtime.
+    ///
+    /// # Panics
+    /// In a guest without it, unless `NSTRACE_SKIP_RUNTIMES` names it.
+    pub fn is_here(self) -> bool {
+        let Some(why) = self.missing() else { return true };
+        let excused = std::env::var_os("NSTRACE_SKIP_RUNTIMES")
+            .is_some_and(|list| list.to_string_lossy().split(',').any(|name| name == self.name()));
+        assert!(
+            !in_guest() || excused,
+            "{self:?}: {why}; a guest has every runtime unless NSTRACE_SKIP_RUNTIMES says no"
+        );
+        note(&format!("{self:?} not tested: {why}"));
+        false
+    }
+
     /// Why it cannot be used here; None: it can.
-    pub fn missing(self) -> Option<String> {
+    fn missing(self) -> Option<String> {
         let name = self.name();
         if !installed(name) {
             return Some(format!("{name} is not installed"));

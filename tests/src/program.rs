@@ -16,6 +16,11 @@ pub fn in_guest() -> bool {
     std::env::var_os("NSTRACE_GUEST").is_some_and(|v| v != "0")
 }
 
+/// These tests have already run on this kernel, in another attach mode.
+pub fn again() -> bool {
+    std::env::var_os("NSTRACE_AGAIN").is_some()
+}
+
 /// `--attach` of this run.
 pub fn attach() -> String {
     std::env::var("NSTRACE_ATTACH").unwrap_or_else(|_| "auto".to_owned())

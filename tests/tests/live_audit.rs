@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use nstrace_tests::{
     container::{Running, Runtime},
     live::one_at_a_time,
-    program::{self, in_guest, note, run},
+    program::{self, note, run},
 };
 use serde_json::Value;
 
@@ -25,19 +25,6 @@ fn audit(container: &Running) -> anyhow::Result<(Vec<(String, String)>, String)>
     let told = found.iter().map(|f| format!("{} {}: {}", word(f, "severity"), word(f, "check"), word(f, "explain")));
     let told = told.collect::<Vec<_>>().join("\n");
     Ok((found.iter().map(|f| (word(f, "check"), word(f, "severity"))).collect(), told))
-}
-
-/// True when this runtime is to be tested here.
-fn present(runtime: Runtime) -> bool {
-    if !program::live() {
-        return false;
-    }
-    let Some(why) = runtime.missing() else { return true };
-    let excused = std::env::var_os("NSTRACE_SKIP_RUNTIMES")
-        .is_some_and(|list| list.to_string_lossy().split(',').any(|name| name == runtime.name()));
-    assert!(!in_guest() || excused, "{runtime:?}: {why}");
-    note(&format!("{runtime:?} not tested: {why}"));
-    false
 }
 
 fn check(runtime: Runtime) -> anyhow::Result<()> {
@@ -81,7 +68,8 @@ fn check(runtime: Runtime) -> anyhow::Result<()> {
 
 fn live(runtime: Runtime) {
     let _turn = one_at_a_time();
-    if present(runtime)
+    if program::live()
+        && runtime.is_here()
         && let Err(error) = check(runtime)
     {
         panic!("{runtime:?}: {error:#}");
