@@ -19,7 +19,7 @@ use nstrace::{
     inspect::recorded::Scene,
     model::World,
     ns::NsType,
-    query::{Answer, Query, QueryError},
+    query::Query,
     recording::{
         Options, Recording,
         document::Keyframe,
@@ -30,22 +30,7 @@ use nstrace::{
         world_at,
     },
 };
-use recording_support::{create, host, model_support::stream::Stream};
-
-struct Count(u64);
-
-impl Answer for Count {
-    type Error = QueryError;
-
-    fn columns(&mut self, _: Vec<String>) -> Result<(), QueryError> {
-        Ok(())
-    }
-
-    fn row(&mut self, _: &rusqlite::Row<'_>) -> Result<(), QueryError> {
-        self.0 += 1;
-        Ok(())
-    }
-}
+use recording_support::{count::Count, create, host, model_support::stream::Stream};
 
 /// A host with a hundred containers.
 fn generate(path: &Path, facts: u64) {
@@ -92,7 +77,7 @@ fn ask(path: &Path, question: &str) -> String {
         (world_at(recording, Some(at), container::from_cgroup_path).unwrap(), engines)
     };
     let sql = |sql: &str| {
-        let mut count = Count(0);
+        let mut count = Count::default();
         Query::prepare(path, sql, || false).unwrap().run(&mut count).unwrap();
         format!("{} row(s)", count.0)
     };

@@ -10,7 +10,7 @@ use nstrace::{
     ns::{NsName, NsType},
 };
 use serde_json::{Value, json};
-use toy_recording::{Recorded, printed, refused};
+use toy_recording::{Recorded, moment, printed, refused};
 
 struct Life {
     events: Vec<Stamped>,
@@ -25,10 +25,6 @@ struct Life {
     user: NsName,
 }
 
-fn seconds(boot_ns: u64) -> String {
-    format!("@{}.{:09}", boot_ns / 1_000_000_000, boot_ns % 1_000_000_000)
-}
-
 /// Before: `old` in a uts namespace. In the middle: `maker` with user, pid and net namespaces, and `visitor` joins `old`.
 /// Then all goes but a pin of the net namespace.
 fn life() -> Life {
@@ -40,13 +36,13 @@ fn life() -> Life {
     let mut events = toy.start();
     events.extend(toy.visit(false));
     events.push(toy.snapshot_end());
-    let before = seconds(toy.tick());
+    let before = moment(toy.tick());
     let maker = toy.clone(INIT, USER | PID | NET);
     let visitor = toy.clone(INIT, 0);
     toy.setns(visitor, uts_ns);
     toy.pin(INIT, toy.of_type(maker, NsType::Net), nr::OPEN);
     let (net, user) = (toy.name(toy.of_type(maker, NsType::Net)), toy.name(toy.of_type(maker, NsType::User)));
-    let after = seconds(toy.tick());
+    let after = moment(toy.tick());
     toy.exit(maker);
     toy.exit(old);
     toy.exit(visitor);

@@ -10,7 +10,7 @@ use nstrace::{
     ns::{NsName, NsType},
 };
 use serde_json::{Value, json};
-use toy_recording::{Recorded, printed, refused};
+use toy_recording::{Recorded, moment, printed, refused};
 
 const CONTAINER: &str = "5555555555555555555555555555555555555555555555555555555555555555";
 
@@ -25,10 +25,6 @@ struct Story {
     user: NsName,
     net: NsName,
     uts: NsName,
-}
-
-fn seconds(boot_ns: u64) -> String {
-    format!("@{}.{:09}", boot_ns / 1_000_000_000, boot_ns % 1_000_000_000)
 }
 
 /// A container `web` with user, pid and net namespaces, a child in it that makes a uts namespace; then both end.
@@ -46,10 +42,10 @@ fn story() -> Story {
     let path = Event::CgroupPath { cgroup, path: format!("/system.slice/docker-{CONTAINER}.scope") };
     events.extend(toy.records());
     events.push(Stamped { stamp, event: path });
-    let during = seconds(toy.tick());
+    let during = moment(toy.tick());
     toy.exit(child);
     toy.exit(web);
-    let after = seconds(toy.tick());
+    let after = moment(toy.tick());
     events.extend(toy.records());
     Story { events, during, after, web, child, pid, user, net, uts }
 }

@@ -10,7 +10,7 @@ use nstrace::{
     inspect::recorded::Scene,
     model::Difference,
     ns::NsType,
-    query::{Answer, Query, QueryError},
+    query::Query,
     recording::{
         Recording,
         verify::{Depth, verify},
@@ -23,20 +23,7 @@ use nstrace::{
     },
 };
 
-struct Count(u64);
-
-impl Answer for Count {
-    type Error = QueryError;
-
-    fn columns(&mut self, _: Vec<String>) -> Result<(), QueryError> {
-        Ok(())
-    }
-
-    fn row(&mut self, _: &rusqlite::Row<'_>) -> Result<(), QueryError> {
-        self.0 += 1;
-        Ok(())
-    }
-}
+use crate::recording_support::count::Count;
 
 /// Reads it in every way. `middle`: some UTC time of it, nanoseconds.
 pub fn read(path: &Path, middle: i64) {
@@ -78,7 +65,7 @@ pub fn read(path: &Path, middle: i64) {
         "SELECT * FROM containers, holders",
     ] {
         if let Ok(query) = Query::prepare(path, sql, || false) {
-            let _ = query.run(&mut Count(0));
+            let _ = query.run(&mut Count::default());
         }
     }
 }

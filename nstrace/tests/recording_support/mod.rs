@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses its part")]
 
+pub mod count;
 #[path = "../model_support/mod.rs"]
 pub mod model_support;
 

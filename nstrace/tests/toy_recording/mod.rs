@@ -20,6 +20,11 @@ use nstrace::{
 };
 use serde_json::Value;
 
+/// A time of CLOCK_BOOTTIME as `--at` and its like take it.
+pub fn moment(boot_ns: u64) -> String {
+    format!("@{}.{:09}", boot_ns / 1_000_000_000, boot_ns % 1_000_000_000)
+}
+
 /// Writes events as a recording, and what engines told of containers.
 pub fn record(path: &Path, events: &[Stamped], containers: Vec<Named>) {
     let session = Session {
