@@ -16,8 +16,9 @@ pub struct Teardown {
     pub unmount: Vec<MountHolder>,
     /// Namespaces freed then, itself included, by type and number.
     pub freed: Vec<NsIndex>,
-    /// References of all of these that no holder explains: as long as they stay, nothing is freed.
-    pub unexplained: u32,
+    /// References of all of these that no holder explains: as long as they stay, nothing is freed. None: some of them were
+    /// not counted, so there may be holders that nobody saw.
+    pub unexplained: Option<u32>,
 }
 
 /// None for an initial namespace, which nothing frees.
@@ -54,7 +55,7 @@ pub fn teardown(census: &Census, index: NsIndex) -> Option<Teardown> {
         }
     }
     Some(Teardown {
-        unexplained: needed.iter().filter_map(|&at| census.namespace(at).unexplained()).sum(),
+        unexplained: needed.iter().map(|&at| census.namespace(at).unexplained()).sum(),
         exit: exit.into_iter().collect(),
         close: close.into_iter().collect(),
         unmount,

@@ -186,13 +186,23 @@ fn teardown_names_what_has_to_end_and_what_goes_with_it() {
     builder.holder(HolderFact { ns: 10, holder: Holder::Fd(AT), object: Object::Nsfs });
     let census = builder.finish();
     let end = teardown(&census, find(&census, 10)).expect("not initial");
-    assert_eq!((end.exit, end.close, end.unexplained), (vec![20], vec![AT], 0));
+    assert_eq!((end.exit, end.close, end.unexplained), (vec![20], vec![AT], Some(0)));
     let mut freed: Vec<u64> =
         end.freed.iter().filter_map(|&i| census.namespace(i).name.id).map(|id| id - 100).collect();
     freed.sort_unstable();
     assert_eq!(freed, [10, 13, 16], "its owner, kept by it and by a mount in a mount namespace that ends too");
     assert_eq!(end.unmount, []);
     assert_eq!(teardown(&census, find(&census, USER)), None);
+}
+
+#[test]
+fn without_a_count_nobody_knows_all_that_holds_a_namespace() {
+    let mut builder = builder();
+    builder.namespace(NamespaceFact { refs: None, ..namespace(10, NsType::Net, USER, 0, 2) });
+    builder.task(task(20, 20, 7, &[(NET, 10)]));
+    let census = builder.finish();
+    let end = teardown(&census, find(&census, 10)).expect("not initial");
+    assert_eq!((end.exit, end.unexplained), (vec![20], None));
 }
 
 #[test]

@@ -114,6 +114,6 @@ pub(super) fn missing_of(census: &Census, chosen: &[NsIndex]) -> Option<String> 
 pub(super) fn no_match(what: &str, census: &Census) -> Outcome {
     Outcome::Nothing(match missing(census) {
         None => what.to_owned(),
-        Some(missing) => format!("{what}; not seen: {missing}"),
+        Some(missing) => format!("{what} among those that could be seen; not seen: {missing}"),
     })
 }

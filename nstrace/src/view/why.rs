@@ -188,7 +188,11 @@ pub fn text(why: &Why<'_>, command: &mut dyn FnMut(&Task) -> String) -> String {
         say(format_args!("  {kind:<14} {}", text.trim_end()));
     }
     if let Some(Ending { teardown: end, devices }) = why.end {
-        say(format_args!("  freed when {}", conditions(end)));
+        let when = conditions(end);
+        match end.unexplained {
+            Some(_) => say(format_args!("  freed when {when}")),
+            None => say(format_args!("  freed at the earliest when {when}: its references were not counted")),
+        }
         let others: Vec<String> =
             end.freed.iter().filter(|&&at| at != why.index).map(|&at| why.name(at).to_string()).collect();
         if !others.is_empty() {
@@ -286,9 +290,9 @@ fn conditions(end: &Teardown) -> String {
         all => parts.push(format!("{} are unmounted", list(all))),
     }
     match end.unexplained {
-        0 => {}
-        1 => parts.push("a reference that nobody could be named for is dropped".to_owned()),
-        n => parts.push(format!("{n} references that nobody could be named for are dropped")),
+        None | Some(0) => {}
+        Some(1) => parts.push("a reference that nobody could be named for is dropped".to_owned()),
+        Some(n) => parts.push(format!("{n} references that nobody could be named for are dropped")),
     }
     if parts.is_empty() { "what holds it, which was not found, is gone".to_owned() } else { parts.join(" and ") }
 }

@@ -105,7 +105,7 @@ struct JsonTeardown<'a> {
     close: Vec<JsonDescriptor>,
     unmount: Vec<JsonMount<'a>>,
     freed: Vec<JsonName>,
-    unexplained: u32,
+    unexplained: Option<u32>,
     devices: Vec<JsonDevice<'a>>,
     devices_unseen: Vec<JsonUnseen>,
 }
