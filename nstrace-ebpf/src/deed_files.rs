@@ -2,6 +2,11 @@
 
 use nstrace_common::{
     deed::{open, place, what},
+    file::{
+        FMODE_PATH, FMODE_WRITE, KMEM, MEM, PORT,
+        magic::{BINFMT_MISC, CGROUP, CGROUP2, DEBUGFS, EFIVARFS, NSFS, PROC, SECURITYFS, SYSFS, TRACEFS},
+        mode::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFMT},
+    },
     record::hook,
 };
 
@@ -17,33 +22,6 @@ deed_entry!(fentry_deed_file_open kprobe_deed_file_open "security_file_open" of:
 deed_entry!(fentry_deed_file_receive kprobe_deed_file_receive "security_file_receive" of::FILE_RECEIVE, [0] deed_file_receive);
 deed_return!(fexit_deed_handle_open kprobe_deed_handle_open kretprobe_deed_handle_open "do_handle_open"
     of::HANDLE_OPEN, [0 2] 3 deed_handle_open);
-
-/// `FMODE_WRITE`, `FMODE_PATH` of `f_mode` (include/linux/fs.h).
-const FMODE_WRITE: u32 = 0x2;
-const FMODE_PATH: u32 = 0x4000;
-
-/// `S_IFMT`, `S_IFBLK`, `S_IFCHR`, `S_IFDIR` (inode(7)).
-pub const S_IFMT: u32 = 0o170_000;
-pub const S_IFBLK: u32 = 0o060_000;
-pub const S_IFCHR: u32 = 0o020_000;
-const S_IFDIR: u32 = 0o040_000;
-
-/// Of include/uapi/linux/magic.h.
-pub const NSFS: u32 = 0x6e73_6673;
-const PROC: u32 = 0x9fa0;
-const SYSFS: u32 = 0x6265_6572;
-const CGROUP: u32 = 0x0027_e0eb;
-const CGROUP2: u32 = 0x6367_7270;
-const SECURITYFS: u32 = 0x7363_6673;
-const DEBUGFS: u32 = 0x6462_6720;
-const TRACEFS: u32 = 0x7472_6163;
-const BINFMT_MISC: u32 = 0x4249_4e4d;
-const EFIVARFS: u32 = 0xde5e_81e4;
-
-/// The kernel's memory and ports: `MKDEV(MEM_MAJOR, 1)`, 2 and 4 (mem(4)).
-const MEM: u32 = 1 << 20 | 1;
-const KMEM: u32 = 1 << 20 | 2;
-const PORT: u32 = 1 << 20 | 4;
 
 /// What an open file is, in numbers.
 struct File {

@@ -1,11 +1,18 @@
 //! File systems that are mounted, mounts that are moved, directories that become root or working directory, device nodes.
 
-use nstrace_common::{deed::what, record::hook};
+use nstrace_common::{
+    deed::what,
+    file::{
+        magic::NSFS,
+        mode::{S_IFBLK, S_IFCHR, S_IFMT},
+    },
+    record::hook,
+};
 
 use crate::{
     config::offset,
     deed::{deed_begin, deed_entry, deed_names, deed_place, deed_return, deed_send, draft, of, text, whoever},
-    deed_files::{NSFS, S_IFBLK, S_IFCHR, S_IFMT, is_elsewhere},
+    deed_files::is_elsewhere,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     namespace::write_common_ref,
     place::deeds,

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use nstrace_common::deed::{place, what};
+use nstrace_common::{
+    deed::{place, what},
+    file,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -188,9 +191,13 @@ impl Place {
 
     /// `S_IFMT` of its mode is this `S_IF*`.
     pub fn is(&self, file_type: u32) -> bool {
-        const S_IFMT: u32 = 0o170_000;
-        self.mode & S_IFMT == file_type
+        self.mode & file::mode::S_IFMT == file_type
     }
+}
+
+/// Major and minor number of a device, as in `8:0`; `dev` in the kernel's own encoding.
+pub fn device(dev: u32) -> String {
+    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
 }
 
 /// What a task did with a kernel object.
@@ -212,6 +219,13 @@ pub struct Deed {
     pub name: String,
     /// Hostile.
     pub detail: String,
+}
+
+impl Deed {
+    /// Of [`Act::Open`]: the file can be written to.
+    pub fn is_for_writing(&self) -> bool {
+        self.number & u64::from(file::FMODE_WRITE) != 0
+    }
 }
 
 /// Where a task stands after execve(2), or when the start-up snapshot found it.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::facts::{Cell, Container, Facts, Host, Init, Process, Sharer};
 use crate::{
     detect::lineage::Contained,
-    engine::{Engines, Named},
+    engine::Engines,
     inspect::{seen::Seen, status::CapSets, task::NsRef},
     model::World,
     ns::NsType,
@@ -49,15 +49,8 @@ fn container(world: &World, engines: &Engines, tasks: &[Contained]) -> Option<Co
     // Its process 1, else its oldest.
     let own_pid = |task: &Contained| task.task.pids.as_slice().last().copied();
     let init = tasks.iter().min_by_key(|task| (own_pid(task) != Some(1), task.task.key.start_boottime))?;
-    let named = tasks.iter().find_map(|task| world.container(&task.task)).map(|container| {
-        let container = (*container).clone();
-        engines.complete(&Named {
-            runtime: container.runtime.to_owned(),
-            id: container.id,
-            pod: container.pod,
-            ..Named::default()
-        })
-    });
+    let named = tasks.iter().find_map(|task| world.container(&task.task));
+    let named = named.map(|container| engines.name((*container).clone()));
     let leaders = tasks.iter().filter(|task| task.task.is_leader());
     Some(Container {
         named,

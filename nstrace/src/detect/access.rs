@@ -1,9 +1,9 @@
 //! NST-004: a contained task looks into, or controls, a task outside its home.
 
-use super::{Direction, Found, Sight, catalogue::TASK_ACCESS, homes::HomeId, lineage::seen, words};
+use super::{Direction, Found, Sight, catalogue::TASK_ACCESS, homes::HomeId, lineage::seen_in, words};
 use crate::{
     deed::{Act, Deed},
-    ns::{NsType, Slot},
+    ns::NsType,
 };
 
 /// `PTRACE_MODE_*` (linux/ptrace.h).
@@ -14,18 +14,15 @@ const FSCREDS: u32 = 0x08;
 pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
     let Sight { world, lineage } = sight;
     // Programs that list tasks ask without audit.
-    if deed.act != Act::Access || deed.flags & NOAUDIT != 0 || deed.call.errno.is_some() {
+    if deed.act != Act::Access || deed.flags & NOAUDIT != 0 {
         return;
     }
     let Some((other, slots)) = &deed.other else { return };
-    if !lineage.is_contained(&deed.task) {
-        return;
-    }
     let (own, theirs) = (lineage.home(&deed.task), lineage.home(other));
     if theirs == own || lineage.homes.is_inside(theirs, own) {
         return;
     }
-    let pid = slots.get(Slot::Member(NsType::Pid)).and_then(|name| seen(world, name));
+    let pid = seen_in(world, slots, NsType::Pid);
     let direction = if lineage.homes.is_inside(own, theirs) { Direction::Leave } else { Direction::Lateral };
     // Whoever was made to share a pid namespace with another container was made to see its tasks.
     let is_shared = |key| lineage.homes.get(own).is_some_and(|home| home.set.contains(&key)) && theirs != HomeId::HOST;

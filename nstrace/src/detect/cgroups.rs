@@ -35,7 +35,7 @@ fn is_below(path: &str, top: &str) -> bool {
 
 pub(super) fn deed(sight: Sight<'_>, paths: &Paths, deed: &Deed, found: &mut Vec<Found>) {
     let Sight { world, lineage } = sight;
-    if deed.act != Act::Cgroup || !lineage.is_contained(&deed.task) {
+    if deed.act != Act::Cgroup {
         return;
     }
     let Some(home) = lineage.homes.get(lineage.home(&deed.task)) else { return };

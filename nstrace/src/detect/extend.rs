@@ -1,16 +1,14 @@
 //! NST-009, NST-011, NST-015: what a contained task asks of the kernel beyond files and namespaces.
 
+use nstrace_common::file::magic::{NSFS, PIDFS};
+
 use super::{
     Found, Severity, Sight,
     catalogue::{HANDLE_OPEN, KERNEL_EXTENSION, USER_NAMESPACE},
     lineage::seen,
     words,
 };
-use crate::deed::{Act, Deed};
-
-/// `s_magic` of pidfs: a handle of it names a task, not a file.
-const PIDFS: u32 = 0x5049_4446;
-const NSFS: u32 = 0x6e73_6673;
+use crate::deed::{Act, Deed, device};
 
 /// `CAP_NET_ADMIN`, `CAP_NET_RAW` (linux/capability.h).
 const NETWORK: [u32; 2] = [12, 13];
@@ -29,17 +27,15 @@ const fn severity_of_program(program_type: u32) -> Severity {
 
 pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
     let Sight { world, lineage } = sight;
-    if deed.call.errno.is_some() || !lineage.is_contained(&deed.task) {
-        return;
-    }
     let who = words::who(world, &deed.task);
     match deed.act {
+        // A handle of pidfs names a task, not a file; one of nsfs is for NST-002.
         Act::HandleOpen if !deed.place.is_some_and(|place| matches!(place.magic, PIDFS | NSFS)) => {
             let object = deed.place.map_or(0, |place| place.ino);
             let explain = match deed.place {
                 Some(place) => format!(
                     "{who} opened inode {object} of device {} by its handle, past every directory",
-                    words::device(place.dev)
+                    device(place.dev)
                 ),
                 None => format!("{who} opened a file by its handle, past every directory"),
             };
@@ -60,11 +56,8 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
         }
         Act::Capability if NETWORK.contains(&deed.flags) => {
             let Some(user) = deed.ns.and_then(|name| seen(world, name)) else { return };
-            let home = lineage.home(&deed.task);
             // A user namespace that was there when the container was sealed is how it was set up.
-            let is_made = lineage.homes.owner(user.key) == home
-                && lineage.homes.get(home).is_some_and(|home| !home.set.contains(&user.key));
-            if is_made {
+            if lineage.homes.is_made_inside(lineage.home(&deed.task), user.key) {
                 let explain = format!(
                     "{who} used capability {} over {}, which its container made, on a part of the kernel that is otherwise closed to it",
                     deed.flags,

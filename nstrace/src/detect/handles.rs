@@ -10,9 +10,6 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
         Act::Bind => "bind-mounted",
         _ => return,
     };
-    if deed.call.errno.is_some() || !sight.lineage.is_contained(&deed.task) {
-        return;
-    }
     let Some(ns) = deed.ns.and_then(|name| seen(sight.world, name)) else { return };
     let Some(direction) = leave::direction(sight, &deed.task, &ns) else { return };
     let explain = format!("{} {how} {}", words::who(sight.world, &deed.task), words::which(&ns));

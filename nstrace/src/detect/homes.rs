@@ -85,6 +85,11 @@ impl Homes {
         self.get(owner).filter(|home| home.set.contains(&ns)).map(|_| owner)
     }
 
+    /// It came to be in this home after that one was sealed, and no home inside has sealed it.
+    pub fn is_made_inside(&self, home: HomeId, ns: NsKey) -> bool {
+        self.owner(ns) == home && self.get(home).is_some_and(|home| !home.set.contains(&ns))
+    }
+
     /// The home inside `around` that has this root directory in this mount namespace.
     pub fn with_root(&self, around: HomeId, mnt: NsKey, root: Option<(u32, u64)>) -> Option<HomeId> {
         let is_it = |home: &Home| home.parent == around && home.root == root && home.set.contains(&mnt);

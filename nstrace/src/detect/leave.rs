@@ -3,11 +3,11 @@
 use super::{
     Direction, Found, Sight,
     catalogue::{LATERAL, LEAVE},
-    lineage::seen,
+    switch::Switch,
     words,
 };
 use crate::{
-    event::{Call, SlotSet, TaskInfo, TransitionAt},
+    event::{SlotSet, TaskInfo, TransitionAt},
     model::{NsSeen, World},
     ns::{NsName, NsType, Slot},
 };
@@ -16,25 +16,15 @@ use crate::{
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
 
 /// A task changes namespaces.
-pub(super) fn transition(
-    sight: Sight<'_>,
-    at: TransitionAt,
-    call: &Call,
-    task: &TaskInfo,
-    before: &SlotSet,
-    after: &SlotSet,
-    found: &mut Vec<Found>,
-) {
+pub(super) fn transition(sight: Sight<'_>, switch: &Switch<'_>, found: &mut Vec<Found>) {
+    let Switch { at, call, task, before, .. } = *switch;
     if at == TransitionAt::Copy || call.errno.is_some() || !sight.lineage.is_contained(task) {
         return;
     }
-    for slot in Slot::ALL {
-        // The pid namespace of children is where a setns to one is seen; children are born into it.
-        let Some(name) = after.get(slot).filter(|&name| before.get(slot) != Some(name)) else { continue };
-        let Some(ns) = seen(sight.world, name) else { continue };
+    // The pid namespace of children is where a setns to one is seen; children are born into it.
+    for (ns, from) in switch.changed(sight.world) {
         let Some(direction) = direction(sight, task, &ns) else { continue };
         let rule = if direction == Direction::Leave { &LEAVE } else { &LATERAL };
-        let from = before.get(slot);
         let explain = format!(
             "{} {} {}{} by {}{}",
             words::who(sight.world, task),
@@ -88,11 +78,7 @@ fn owner(world: &World, ns: &NsSeen) -> Option<NsName> {
     match world.find(ns.name).and_then(|ns| ns.owner()) {
         Some(owner) => Some(owner),
         // Initial namespaces are the initial user namespace's.
-        None if ns.initial => world
-            .namespaces()
-            .into_iter()
-            .find(|ns| ns.is_initial() && ns.name().ns_type == NsType::User)
-            .map(|ns| ns.name()),
+        None if ns.initial => world.initial(NsType::User).map(|ns| ns.name()),
         None => None,
     }
 }

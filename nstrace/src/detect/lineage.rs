@@ -84,6 +84,11 @@ pub(super) fn seen(world: &World, name: NsName) -> Option<NsSeen> {
     world.find(name).map(|ns| NsSeen { key: ns.key(), name: ns.name(), initial: ns.is_initial() })
 }
 
+/// The namespace of this type that a task with these slots is a member of.
+pub(super) fn seen_in(world: &World, slots: &SlotSet, ns_type: NsType) -> Option<NsSeen> {
+    slots.get(Slot::Member(ns_type)).and_then(|name| seen(world, name))
+}
+
 impl Lineage {
     /// None: a task of the host, sealed by nothing.
     pub fn get(&self, task: &TaskInfo) -> Option<&Sealed> {
@@ -183,8 +188,7 @@ impl Lineage {
     /// What a task executes, and where, makes it one of a home: of the one that sealed its mount namespace, or of a new one. True:
     /// of a new one.
     pub fn placed(&mut self, world: &World, placed: &Placed) -> bool {
-        let own = |t: NsType| placed.slots.get(Slot::Member(t)).and_then(|name| seen(world, name));
-        let Some(mnt) = own(NsType::Mnt).filter(|mnt| !mnt.initial) else { return false };
+        let Some(mnt) = seen_in(world, &placed.slots, NsType::Mnt).filter(|mnt| !mnt.initial) else { return false };
         let is_own = |place: &Option<Place>| match place.as_ref().map(|place| place.mounted) {
             Some(Mounted::In(ns)) => ns.inum == mnt.name.inum,
             Some(Mounted::Detached | Mounted::Internal) => false,

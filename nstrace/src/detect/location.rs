@@ -1,5 +1,7 @@
 //! NST-003, NST-014, NST-020: files on mounts of another mount namespace.
 
+use nstrace_common::file::mode::S_IFREG;
+
 use super::{
     Direction, Found, Sight,
     catalogue::{FOREIGN_CODE, HOST_EXECUTABLE, LOCATION, Severity},
@@ -8,15 +10,11 @@ use super::{
     words,
 };
 use crate::{
-    deed::{Act, Deed, Mounted, Place, Placed},
+    deed::{Act, Deed, Mounted, Place, Placed, device},
     event::TaskInfo,
     model::NsSeen,
     ns::{NsType, Slot},
 };
-
-/// `FMODE_WRITE` (linux/fs.h).
-pub(super) const FMODE_WRITE: u64 = 2;
-const S_IFREG: u32 = 0o100_000;
 
 /// Of the mounts in `place`'s mount namespace the task has no business: it is neither its own nor one of its home's.
 fn foreign(sight: Sight<'_>, task: &TaskInfo, place: &Place) -> Option<NsSeen> {
@@ -33,12 +31,9 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
         Act::Root => "changed its root directory to",
         _ => return,
     };
-    let Some(place) = deed.place.as_ref().filter(|_| deed.call.errno.is_none() && deed.ns.is_none()) else { return };
-    if !sight.lineage.is_contained(&deed.task) {
-        return;
-    }
+    let Some(place) = deed.place.as_ref().filter(|_| deed.ns.is_none()) else { return };
     let who = words::who(sight.world, &deed.task);
-    let what = format!("'{}' (inode {} of device {})", deed.name, place.ino, words::device(place.dev));
+    let what = format!("'{}' (inode {} of device {})", deed.name, place.ino, device(place.dev));
     if place.outside_mount {
         let explain = format!("{who} {how} {what}, which is not below the root of its mount");
         found.push(Found::new(&LOCATION, &deed.task, explain).with_object(place.ino));
@@ -52,7 +47,7 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
         one.direction = Some(Direction::Leave);
         one.from = deed.slots.get(Slot::Member(NsType::Mnt));
         found.push(one);
-        if deed.number & FMODE_WRITE != 0 && place.is(S_IFREG) && place.mode & 0o111 != 0 {
+        if deed.is_for_writing() && place.is(S_IFREG) && place.mode & 0o111 != 0 {
             let explain = format!("{who} opened the executable {what} of {} for writing", words::which(&ns));
             found.push(Found::new(&HOST_EXECUTABLE, &deed.task, explain).with_object(place.ino));
         }

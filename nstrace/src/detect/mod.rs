@@ -23,6 +23,7 @@ mod posture;
 mod repeats;
 mod sinks;
 mod sockets;
+mod switch;
 mod words;
 
 pub use catalogue::{RULES, Rule, Severity};
@@ -32,7 +33,7 @@ pub use posture::{Grant, UnknownGrant};
 
 use serde::{Deserialize, Serialize};
 
-use self::{finding::Found, lineage::Lineage, repeats::Repeats};
+use self::{finding::Found, lineage::Lineage, repeats::Repeats, switch::Switch};
 use crate::{
     event::{Event, TaskInfo, TaskKey, Via},
     model::{Cause, Change, What, World},
@@ -78,8 +79,9 @@ impl Detectors {
             Event::Exit { task, .. } => self.lineage.exited(task),
             Event::Transition { at, call, task, before, after } if self.lineage.moved(task, after) => {
                 let sight = Sight { world, lineage: &self.lineage };
-                forged::transition(sight, *at, call, task, before, after, &mut found);
-                leave::transition(sight, *at, call, task, before, after, &mut found);
+                let switch = Switch { at: *at, call, task, before, after };
+                forged::transition(sight, &switch, &mut found);
+                leave::transition(sight, &switch, &mut found);
             }
             Event::Placed(placed) => {
                 let is_new = self.lineage.placed(world, placed);
@@ -91,15 +93,23 @@ impl Detectors {
             }
             Event::Deed(deed) => {
                 let sight = Sight { world, lineage: &self.lineage };
-                handles::deed(sight, deed, &mut found);
-                location::deed(sight, deed, &mut found);
-                access::deed(sight, deed, &mut found);
-                sinks::deed(sight, &mut self.helpers, deed, &mut found);
-                mounts::deed(sight, deed, &mut found);
-                extend::deed(sight, deed, &mut found);
-                cgroups::deed(sight, &self.cgroups, deed, &mut found);
-                sockets::deed(sight, deed, &mut found);
-                forged::deed(sight, deed, &mut found);
+                let contained = self.lineage.is_contained(&deed.task);
+                // What the kernel refused was not done.
+                if deed.call.errno.is_none() {
+                    if contained {
+                        handles::deed(sight, deed, &mut found);
+                        location::deed(sight, deed, &mut found);
+                        access::deed(sight, deed, &mut found);
+                    }
+                    sinks::deed(sight, contained, &mut self.helpers, deed, &mut found);
+                    if contained {
+                        mounts::deed(sight, deed, &mut found);
+                        extend::deed(sight, deed, &mut found);
+                        cgroups::deed(sight, &self.cgroups, deed, &mut found);
+                        sockets::deed(sight, deed, &mut found);
+                    }
+                    forged::deed(sight, deed, &mut found);
+                }
             }
             Event::Lost { count, hook, .. } => blind::lost(*count, hook.as_deref(), &mut found),
             _ => {}

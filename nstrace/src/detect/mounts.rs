@@ -1,21 +1,20 @@
 //! NST-007, NST-008, NST-019: devices and file systems of the host mounted or opened, and the host made a root directory.
 
+use nstrace_common::file::{
+    KMEM, MEM, PORT,
+    mode::{S_IFBLK, S_IFCHR},
+};
+
 use super::{
     Found, Severity, Sight,
     catalogue::{BLOCK_DEVICE, HOST_MOUNT, KERNEL_FILE_SYSTEM},
-    lineage::seen,
+    lineage::seen_in,
     words,
 };
 use crate::{
-    deed::{Act, Deed},
-    ns::{NsType, Slot},
+    deed::{Act, Deed, device},
+    ns::NsType,
 };
-
-const S_IFBLK: u32 = 0o060_000;
-const S_IFCHR: u32 = 0o020_000;
-
-/// `/dev/mem`, `/dev/kmem` and `/dev/port`: minor numbers of major 1 (Documentation/admin-guide/devices.txt).
-const MEMORY_DEVICES: [u32; 3] = [1, 2, 4];
 
 /// Of [`Act::Mount`]: the file system type wants a block device.
 const REQUIRES_DEVICE: u32 = 1;
@@ -36,16 +35,11 @@ const KERNEL_FILE_SYSTEMS: [(&str, bool); 8] = [
 ];
 
 pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
-    let Sight { world, lineage } = sight;
-    if deed.call.errno.is_some() || !lineage.is_contained(&deed.task) {
-        return;
-    }
-    let who = words::who(world, &deed.task);
     let Some(place) = &deed.place else { return };
+    let who = words::who(sight.world, &deed.task);
     match deed.act {
         Act::Mount if deed.flags & REQUIRES_DEVICE != 0 => {
-            let device = words::device(place.dev);
-            let explain = format!("{who} mounted device {device} ('{}') as {}", deed.detail, deed.name);
+            let explain = format!("{who} mounted device {} ('{}') as {}", device(place.dev), deed.detail, deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.dev.into()));
         }
         Act::Mount => {
@@ -65,17 +59,15 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             });
         }
         Act::Open if place.is(S_IFBLK) => {
-            let explain = format!("{who} opened block device {} as '{}'", words::device(place.rdev), deed.name);
+            let explain = format!("{who} opened block device {} as '{}'", device(place.rdev), deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
         }
-        Act::Open
-            if place.is(S_IFCHR) && place.rdev >> 20 == 1 && MEMORY_DEVICES.contains(&(place.rdev & 0xf_ffff)) =>
-        {
+        Act::Open if place.is(S_IFCHR) && matches!(place.rdev, MEM | KMEM | PORT) => {
             let explain = format!("{who} opened the memory of the machine as '{}'", deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
         }
         Act::Mknod if place.is(S_IFBLK) => {
-            let explain = format!("{who} made a node of block device {}", words::device(place.rdev));
+            let explain = format!("{who} made a node of block device {}", device(place.rdev));
             let one = Found::new(&BLOCK_DEVICE, &deed.task, explain).with_severity(Severity::High);
             found.push(one.with_object(place.rdev.into()));
         }
@@ -94,10 +86,7 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
 
 /// The task is in a mount namespace that its home made since it was sealed: it sets up a container inside.
 fn is_nesting(sight: Sight<'_>, deed: &Deed) -> bool {
-    let home = sight.lineage.home(&deed.task);
-    let Some(mnt) = deed.slots.get(Slot::Member(NsType::Mnt)).and_then(|name| seen(sight.world, name)) else {
-        return false;
-    };
-    sight.lineage.homes.owner(mnt.key) == home
-        && sight.lineage.homes.get(home).is_some_and(|home| !home.set.contains(&mnt.key))
+    let Sight { world, lineage } = sight;
+    seen_in(world, &deed.slots, NsType::Mnt)
+        .is_some_and(|mnt| lineage.homes.is_made_inside(lineage.home(&deed.task), mnt.key))
 }

@@ -4,13 +4,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Severity, Sight, catalogue::POSTURE, homes::Grade, leave::CAP_SYS_ADMIN, lineage::seen, words};
-use crate::{
-    deed::Placed,
-    event::SlotSet,
-    model::World,
-    ns::{NsType, Slot},
-};
+use super::{Found, Severity, Sight, catalogue::POSTURE, homes::Grade, leave::CAP_SYS_ADMIN, lineage::seen_in, words};
+use crate::{deed::Placed, event::SlotSet, model::World, ns::NsType};
 
 /// Something of the host that a container has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,7 +99,7 @@ pub(super) fn granted(world: &World, placed: &Placed) -> BTreeSet<Grant> {
 }
 
 fn is_initial(world: &World, slots: &SlotSet, ns_type: NsType) -> bool {
-    slots.get(Slot::Member(ns_type)).and_then(|name| seen(world, name)).is_some_and(|ns| ns.initial)
+    seen_in(world, slots, ns_type).is_some_and(|ns| ns.initial)
 }
 
 /// A home was founded by an execve(2) of this task.

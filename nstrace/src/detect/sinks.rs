@@ -3,30 +3,23 @@
 
 use std::collections::BTreeSet;
 
-use nstrace_common::deed::open;
+use nstrace_common::{
+    deed::open,
+    file::magic::{BINFMT_MISC, CGROUP, DEBUGFS, EFIVARFS, PROC, SECURITYFS, SYSFS, TRACEFS},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Found, Severity, Sight,
     catalogue::{HELPER, HOST_SINK},
     homes::HomeId,
-    location::FMODE_WRITE,
+    lineage::seen_in,
     words,
 };
 use crate::{
     deed::{Act, Deed, Place},
-    ns::{NsType, Slot},
+    ns::NsType,
 };
-
-/// `s_magic` of the file systems that hold them (linux/magic.h).
-const PROC: u32 = 0x9fa0;
-const SYSFS: u32 = 0x6265_6572;
-const CGROUP1: u32 = 0x0027_e0eb;
-const BINFMT_MISC: u32 = 0x4249_4e4d;
-const DEBUGFS: u32 = 0x6462_6720;
-const TRACEFS: u32 = 0x7472_6163;
-const SECURITYFS: u32 = 0x7363_6673;
-const EFIVARFS: u32 = 0xde5e_81e4;
 
 /// Entries of procfs: name and the directory they are in.
 const PROC_SINKS: [(&str, &str); 8] = [
@@ -64,7 +57,7 @@ fn sink(deed: &Deed, place: &Place) -> Option<Severity> {
     let is = match place.magic {
         PROC => PROC_SINKS.iter().any(|&(name, directory)| deed.name == name && deed.detail == directory),
         SYSFS => named(&["uevent_helper"]),
-        CGROUP1 => named(&["release_agent", "devices.allow"]),
+        CGROUP => named(&["release_agent", "devices.allow"]),
         BINFMT_MISC => named(&["register"]),
         DEBUGFS | TRACEFS | SECURITYFS | EFIVARFS => true,
         _ => false,
@@ -94,14 +87,13 @@ pub struct Helpers {
     named_by: Option<String>,
 }
 
-pub(super) fn deed(sight: Sight<'_>, helpers: &mut Helpers, deed: &Deed, found: &mut Vec<Found>) {
-    let Sight { world, lineage } = sight;
+pub(super) fn deed(sight: Sight<'_>, contained: bool, helpers: &mut Helpers, deed: &Deed, found: &mut Vec<Found>) {
     match deed.act {
-        Act::Open if deed.number & FMODE_WRITE != 0 && deed.call.errno.is_none() => {
+        Act::Open if deed.is_for_writing() => {
             let Some(place) = &deed.place else { return };
             let Some(severity) = sink(deed, place) else { return };
-            let who = words::who(world, &deed.task);
-            let explain = if lineage.is_contained(&deed.task) {
+            let who = words::who(sight.world, &deed.task);
+            let explain = if contained {
                 format!("{who} opened '{}', which controls the whole host, for writing", deed.name)
             } else if severity == Severity::Critical && is_runtime_inside(sight, deed) {
                 format!(
@@ -146,9 +138,5 @@ pub(super) fn deed(sight: Sight<'_>, helpers: &mut Helpers, deed: &Deed, found: 
 /// sets up a container, or enters one.
 fn is_runtime_inside(sight: Sight<'_>, deed: &Deed) -> bool {
     sight.lineage.home(&deed.task) == HomeId::HOST
-        && deed
-            .slots
-            .get(Slot::Member(NsType::Mnt))
-            .and_then(|name| super::lineage::seen(sight.world, name))
-            .is_some_and(|mnt| !mnt.initial)
+        && seen_in(sight.world, &deed.slots, NsType::Mnt).is_some_and(|mnt| !mnt.initial)
 }

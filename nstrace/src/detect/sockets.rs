@@ -1,18 +1,18 @@
 //! NST-010: a contained task talks to a privileged service of the host through a unix socket.
 
-use super::{Direction, Found, Sight, catalogue::HOST_SOCKET, homes::HomeId, lineage::seen, words};
+use super::{Direction, Found, Sight, catalogue::HOST_SOCKET, homes::HomeId, lineage::seen_in, words};
 use crate::{
     deed::{Act, Deed},
-    ns::{NsType, Slot},
+    ns::NsType,
 };
 
 pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
     let Sight { world, lineage } = sight;
-    if deed.act != Act::Connect || deed.call.errno.is_some() || !lineage.is_contained(&deed.task) {
+    if deed.act != Act::Connect {
         return;
     }
     let Some((other, slots)) = &deed.other else { return };
-    let is_initial = |t| slots.get(Slot::Member(t)).and_then(|name| seen(world, name)).is_some_and(|ns| ns.initial);
+    let is_initial = |t| seen_in(world, slots, t).is_some_and(|ns| ns.initial);
     // root of the host: what it does for its clients it does with all of the host.
     let is_privileged = other.euid == 0 && is_initial(NsType::User) && is_initial(NsType::Mnt);
     if lineage.home(other) != HomeId::HOST || !is_privileged {

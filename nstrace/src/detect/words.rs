@@ -21,8 +21,3 @@ pub(super) fn which(ns: &NsSeen) -> String {
 pub(super) fn from(ns: Option<NsName>) -> String {
     ns.map(|ns| format!(" from {ns}")).unwrap_or_default()
 }
-
-/// `8:0`.
-pub(super) fn device(dev: u32) -> String {
-    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
-}

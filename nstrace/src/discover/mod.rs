@@ -14,6 +14,7 @@ mod mountinfo;
 pub mod oci;
 mod raw;
 mod read;
+pub mod rooted;
 pub mod snapshot;
 mod task_files;
 mod tasks;

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{
     fd::AsRawFd,
-    fs::{CWD, Mode, OFlags, ResolveFlags},
+    fs::{CWD, OFlags},
 };
 use serde::Deserialize;
 
@@ -18,6 +18,7 @@ use super::{
     Named, Scope, http,
     ports::{self, DockerPort, PodmanPort},
 };
+use crate::discover::rooted;
 
 /// One engine's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,10 +111,8 @@ fn ask_one(socket: &EngineSocket, deadline: Instant) -> io::Result<Vec<Named>> {
 
 /// No symbolic link leads out of the root: a container must not make nstrace talk to a socket of the host.
 fn connect(socket: &EngineSocket) -> io::Result<UnixStream> {
-    let root =
-        rustix::fs::openat(CWD, &socket.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let there = rustix::fs::openat2(&root, &socket.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let root = rooted::root(CWD, &socket.root)?;
+    let there = rooted::open(&root, &socket.path, OFlags::PATH)?;
     UnixStream::connect(format!("/proc/self/fd/{}", there.as_raw_fd()))
 }
 

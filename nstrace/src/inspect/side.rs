@@ -2,14 +2,17 @@
 
 use rustix::{
     fd::AsRawFd,
-    fs::{CWD, Mode, OFlags, ResolveFlags},
+    fs::{CWD, Mode, OFlags},
     io::Errno,
     system::uname,
     thread::LinkNameSpaceType,
 };
 use serde::Serialize;
 
-use crate::ns::{NsType, Slot};
+use crate::{
+    discover::rooted,
+    ns::{NsType, Slot},
+};
 
 use super::{
     Places, enter,
@@ -107,10 +110,8 @@ pub fn visit<T: Send>(
 /// regular file is read.
 pub fn read_in_root(dir: &TaskDir, path: &str) -> Result<Vec<u8>, Errno> {
     const MOST: usize = 1 << 20;
-    let root = rustix::fs::openat(dir, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let there = rustix::fs::openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let there = rooted::open(rooted::root(dir, "root")?, path, OFlags::PATH)?;
     let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&there)?.st_mode);
     if kind != rustix::fs::FileType::RegularFile {
         return Err(Errno::INVAL);

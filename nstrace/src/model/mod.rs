@@ -252,6 +252,12 @@ impl World {
         self.namespaces.find(name).map(|ns| self.namespaces.get(ns))
     }
 
+    /// The namespace of this type that every boot begins with.
+    pub fn initial(&self, ns_type: NsType) -> Option<&Namespace> {
+        let ns = self.initial[ns_type.index()];
+        (ns != NONE).then(|| self.namespaces.get(ns))
+    }
+
     /// The tasks that refer to a namespace other than the initial ones, by tid, with the namespaces they are members of
     /// (indexed by [`NsType::index`]).
     ///

@@ -2,28 +2,16 @@
 
 use serde::Serialize;
 
-use super::{escape::escaped, json::Safe};
+use super::{
+    escape::escaped,
+    json::{Name, Safe},
+};
 use crate::{
-    deed::{Deed, Mounted, Place},
+    deed::{Deed, Mounted, Place, device},
     detect::Finding,
     event::TaskInfo,
-    ns::{NsName, NsType},
+    ns::NsName,
 };
-
-/// A namespace that is mentioned.
-#[derive(Serialize)]
-pub(super) struct Name {
-    #[serde(rename = "type")]
-    ns_type: NsType,
-    inum: u32,
-    id: Option<Safe>,
-}
-
-impl From<NsName> for Name {
-    fn from(name: NsName) -> Self {
-        Self { ns_type: name.ns_type, inum: name.inum, id: name.id.map(Safe) }
-    }
-}
 
 #[derive(Serialize)]
 pub(super) struct DeedOut<'a> {
@@ -83,7 +71,6 @@ impl<'a> DeedOut<'a> {
 
 impl PlaceOut {
     fn of(place: &Place) -> Self {
-        let device = |dev: u32| format!("{}:{}", dev >> 20, dev & 0xf_ffff);
         let (mount, mnt_ns) = match place.mounted {
             Mounted::In(ns) => ("attached", Some(ns.into())),
             Mounted::Detached => ("detached", None),

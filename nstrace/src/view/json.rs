@@ -85,8 +85,8 @@ impl Serialize for Line<'_> {
                 map.serialize_entry("holders", &holders.iter().map(Holder::of).collect::<Vec<_>>())?;
             }
             What::Created { ns: _, owner, parent } => {
-                map.serialize_entry("owner", &owner.map(Name::of))?;
-                map.serialize_entry("parent", &parent.map(Name::of))?;
+                map.serialize_entry("owner", &owner.map(Name::from))?;
+                map.serialize_entry("parent", &parent.map(Name::from))?;
             }
             What::Destroyed { ns: _, lifetime_ns } => {
                 map.serialize_entry("lifetime_ns", &lifetime_ns.map(Safe))?;
@@ -118,7 +118,7 @@ impl Line<'_> {
         map.serialize_entry("evidence", &finding.evidence.iter().copied().map(Safe).collect::<Vec<_>>())?;
         map.serialize_entry("count", &Safe(finding.count))?;
         map.serialize_entry("direction", &finding.direction.map(Direction::name))?;
-        map.serialize_entry("from", &finding.from.map(Name::of))?;
+        map.serialize_entry("from", &finding.from.map(Name::from))?;
         map.serialize_entry("suppressed", &finding.suppressed)
     }
 }
@@ -147,15 +147,15 @@ impl Ns {
 
 /// A namespace that a line mentions besides its own.
 #[derive(Serialize)]
-struct Name {
+pub(super) struct Name {
     #[serde(rename = "type")]
     ns_type: NsType,
     inum: u32,
     id: Option<Safe>,
 }
 
-impl Name {
-    fn of(name: NsName) -> Self {
+impl From<NsName> for Name {
+    fn from(name: NsName) -> Self {
         Self { ns_type: name.ns_type, inum: name.inum, id: name.id.map(Safe) }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rustix::{
     fd::OwnedFd,
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags},
+    fs::{AtFlags, CWD, Dir, FileType, OFlags, Statx, StatxFlags},
     io::Errno,
 };
 
 use crate::{
-    discover::Proc,
+    discover::{Proc, rooted},
     inspect::{processes::ProcessTable, seen::Seen, task_dir::TaskDir},
     map::{
         mnt::host_path,
@@ -97,19 +97,14 @@ pub fn is_local(mounts: &[Mount], path: &str) -> bool {
 
 /// The root directory of a task, held by path.
 pub fn root_of(dir: &TaskDir) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(dir, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    rooted::root(dir, "root")
 }
 
 /// What is at `path` below a root directory, which is hostile: no link leads out of it, nothing is opened.
 pub fn look_at(root: &OwnedFd, path: &str) -> Result<Statx, Errno> {
-    let there = below(root, path, OFlags::PATH)?;
+    let there = rooted::open(root, path, OFlags::PATH)?;
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::INO;
     rustix::fs::statx(&there, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
-}
-
-fn below(root: &OwnedFd, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 /// Entries looked at in one `/dev`.
@@ -129,7 +124,7 @@ pub fn block_devices(dir: &TaskDir, mounts: &[Mount]) -> Result<Vec<String>, Err
             }
             continue;
         }
-        let open = match below(&root, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
+        let open = match rooted::open(&root, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
             Ok(open) => open,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Err(errno) => return Err(errno),
