@@ -340,18 +340,30 @@ pub fn wait_any() -> Option<u32> {
     }
 }
 
-/// Calls `reap`, then waits for SIGCHLD; one that came since `reap` counts.
-pub fn await_child(reap: impl FnOnce()) {
-    let mut signal = 0;
+fn child_signal() -> libc::sigset_t {
     // SAFETY: the set is initialised by sigemptyset before it is used.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-        reap();
-        libc::sigwait(&raw const set, &raw mut signal);
+        set
     }
+}
+
+/// Keeps SIGCHLD pending until [`await_child`] takes it: in this thread, and in all threads, children and programs that come of
+/// it. One thread that does not block it is enough for the kernel to throw it away, because by default it is ignored: at once
+/// when that thread is the parent (`sig_ignored`), else when that thread is chosen to take it.
+pub fn block_child_signal() {
+    let set = child_signal();
+    // SAFETY: the set is initialised.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// Waits for a SIGCHLD that came since [`block_child_signal`] or the last call.
+pub fn await_child() {
+    let (set, mut signal) = (child_signal(), 0);
+    // SAFETY: the set is initialised.
+    unsafe { libc::sigwait(&raw const set, &raw mut signal) };
 }
 
 /// The child exists and has not ended; one that has is reaped.

@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> Result<u8> {
         let name = path.file_name().with_context(|| format!("--with {}: not a file", path.display()))?;
         payload.program(&name.to_string_lossy(), path);
     }
+    payload.env("NSTRACE_GUEST", "1");
     for (name, value) in &args.environment {
         payload.env(name, value);
     }

@@ -162,7 +162,8 @@ impl Actor {
     /// Waits to be killed, and reaps meanwhile, orphans too: a zombie would keep the init of its pid namespace from ending.
     pub fn pause(&mut self) -> ! {
         loop {
-            sys::await_child(|| self.reap_the_dead());
+            self.reap_the_dead();
+            sys::await_child();
         }
     }
 

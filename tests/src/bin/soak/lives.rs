@@ -10,6 +10,23 @@ use crate::{Comms, expected::Item};
 /// Type and inode number.
 pub type Name = (&'static str, u32);
 
+/// Lines that are passed over, to see that the comparison notices.
+#[derive(Clone, Debug)]
+pub struct Forget {
+    event: String,
+    ns_type: &'static str,
+}
+
+impl std::str::FromStr for Forget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (event, name) = text.split_once(':').ok_or("EVENT:TYPE is wanted, say left:uts")?;
+        let ns_type = type_name(name).ok_or_else(|| format!("{name:?} is no type of namespaces"))?;
+        Ok(Self { event: event.to_owned(), ns_type })
+    }
+}
+
 /// A namespace that lives, by the lines.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
@@ -28,6 +45,7 @@ const LAST_LINES: usize = 20_000;
 #[derive(Debug)]
 pub struct Lives {
     comms: Comms,
+    forget: Option<Forget>,
     pub living: BTreeMap<Name, Life>,
     ids: HashMap<u64, Name>,
     ended_ids: HashSet<u64>,
@@ -62,9 +80,10 @@ fn type_name(name: &str) -> Option<&'static str> {
 }
 
 impl Lives {
-    pub fn new() -> Self {
+    pub fn new(forget: Option<Forget>) -> Self {
         Self {
             comms: Comms::of_this_run(),
+            forget,
             living: BTreeMap::new(),
             ids: HashMap::new(),
             ended_ids: HashSet::new(),
@@ -96,12 +115,21 @@ impl Lives {
         self.lossy = false;
     }
 
+    /// The namespace of this mark was made, and whoever made it is no longer in it.
+    pub fn knows_mark(&self, inum: u32) -> bool {
+        self.markers.contains(&inum) && self.living.get(&("uts", inum)).is_none_or(|life| life.members.is_empty())
+    }
+
     pub fn read(&mut self, line: &Line) {
         self.lines += 1;
         if self.last.len() == LAST_LINES {
             self.last.pop_front();
         }
         self.last.push_back(line.raw.clone());
+        let forgotten = |f: &Forget| line.event == f.event && line.ns_type() == Some(f.ns_type);
+        if self.forget.as_ref().is_some_and(forgotten) {
+            return;
+        }
         match line.event.as_str() {
             "lost" => {
                 let document: serde_json::Value = serde_json::from_str(&line.raw).unwrap_or_default();

@@ -92,6 +92,9 @@ pub struct Options {
     /// Stop the reader (SIGSTOP) during every Nth round
     #[arg(long)]
     suspend: Option<u64>,
+    /// Treat lines of this event and type as if they had not come, say left:uts: a divergence that has to be found
+    #[arg(long, value_name = "EVENT:TYPE")]
+    forget: Option<lives::Forget>,
     /// Perform this script, a JSON list of operations, instead of random ones
     #[arg(long, conflicts_with = "ops")]
     script: Option<PathBuf>,
@@ -108,9 +111,6 @@ enum Part {
     /// A process of a worker after execve
     #[command(hide = true)]
     AfterExec { pid: u32, tid: u32, ready: String, children: Vec<String> },
-    /// A mark in the stream
-    #[command(hide = true)]
-    Mark,
 }
 
 fn main() -> ExitCode {
@@ -123,7 +123,6 @@ fn main() -> ExitCode {
         Some(Part::AfterExec { pid, tid, ready, children }) => {
             spawn::after_exec(pid, tid, ready.parse().ok(), &children)
         }
-        Some(Part::Mark) => marker::mark(),
         None => coordinate(cli.options),
     }
 }

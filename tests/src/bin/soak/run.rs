@@ -29,8 +29,9 @@ use crate::{
     walk::Walk,
 };
 
-/// Pause between two looks at a kernel that is not done yet.
-const LOOK: Duration = Duration::from_millis(100);
+/// Pause between two looks at a kernel that is not done yet: the first one, and what it doubles up to.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// nstrace and the kernel do not agree.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ pub struct Divergence {
 }
 
 /// What can be compared here.
-#[derive(Debug)]
-struct Abilities {
+#[derive(Clone, Copy, Debug)]
+pub struct Abilities {
     pins: bool,
     ends: bool,
     /// The census lists every namespace there is (6.18+).
@@ -52,17 +53,33 @@ struct Abilities {
     late: bool,
 }
 
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    /// The workers' operations.
+    acting: Duration,
+    /// Waiting for the last line of a round.
+    lines: Duration,
+    /// `/proc` and the census, the comparisons, and the pauses between them.
+    comparing: Duration,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Run<'a> {
     options: &'a Options,
     abilities: Abilities,
+    /// How long the kernel may take to get done before a difference counts.
+    settle: Duration,
+    spent: Spent,
     stream: Stream,
     crew: Crew,
     expected: Expected,
     rounds: u64,
     lossy_rounds: u64,
     censuses: u64,
+    /// Comparisons, the repeated ones too.
+    looks: u64,
     tolerated: Tolerated,
     tolerated_before: Tolerated,
 }
@@ -73,7 +90,8 @@ pub struct Run<'a> {
 /// When nstrace or the workers themselves fail.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
     let start = Instant::now();
-    let mut run = Run::start(options)?;
+    let abilities = Abilities::ask(options)?;
+    let mut run = Run::start(options, abilities, settle() * 2)?;
     if !run.abilities.pins {
         program::note("not compared: who is pinned (doctor: pins are not seen in this mode)");
     }
@@ -98,10 +116,27 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let figures = run.figures(start);
     drop(run);
     if options.script.is_none() && options.shrink > 0 {
-        shrink::shrink(options, &divergence);
+        shrink::shrink(options, abilities, &divergence);
     }
     println!("soak: FAILED: seed {}, {figures}", options.seed);
     Ok(false)
+}
+
+impl Abilities {
+    /// # Errors
+    /// When `nstrace doctor` fails.
+    pub fn ask(options: &Options) -> anyhow::Result<Self> {
+        let attach = options.attach.as_deref().unwrap_or("auto");
+        let mut command = Command::new(program::nstrace());
+        let doctor = program::run(command.args(["doctor", "-J", "--attach", attach]), patience())?;
+        let facts = Facts::parse(&doctor.text())?;
+        Ok(Self {
+            pins: facts.sees_pins(),
+            ends: facts.unseen("destroyed").is_none(),
+            lists: release() >= (6, 18),
+            late: facts.unseen("setns-target").is_some(),
+        })
+    }
 }
 
 impl<'a> Run<'a> {
@@ -109,30 +144,24 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When that fails.
-    pub fn start(options: &'a Options) -> anyhow::Result<Self> {
+    pub fn start(options: &'a Options, abilities: Abilities, settle: Duration) -> anyhow::Result<Self> {
         let attach = options.attach.as_deref().unwrap_or("auto");
-        let mut command = Command::new(program::nstrace());
-        let doctor = program::run(command.args(["doctor", "-J", "--attach", attach]), patience())?;
-        let facts = Facts::parse(&doctor.text())?;
-        let abilities = Abilities {
-            pins: facts.sees_pins(),
-            ends: facts.unseen("destroyed").is_none(),
-            lists: release() >= (6, 18),
-            late: facts.unseen("setns-target").is_some(),
-        };
         let more: Vec<String> =
             options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
-        let stream = Stream::start(attach, &more)?;
+        let stream = Stream::start(attach, &more, options.forget.clone())?;
         stream.lives().0.sees_pins = abilities.pins;
         Ok(Self {
             options,
             abilities,
+            settle,
+            spent: Spent::default(),
             stream,
             crew: Crew::new()?,
             expected: Expected::default(),
             rounds: 0,
             lossy_rounds: 0,
             censuses: 0,
+            looks: 0,
             tolerated: Tolerated::default(),
             tolerated_before: Tolerated::default(),
         })
@@ -183,7 +212,9 @@ impl<'a> Run<'a> {
         if suspend {
             self.stream.signal(Signal::STOP);
         }
+        let start = Instant::now();
         let performed = self.crew.round(ops, &mut self.expected);
+        self.spent.acting += start.elapsed();
         if suspend {
             self.stream.signal(Signal::CONT);
         }
@@ -206,12 +237,22 @@ impl<'a> Run<'a> {
 
     /// Waits for all lines so far; then compares until there is no difference, or none that goes away.
     fn settle(&mut self) -> anyhow::Result<BTreeSet<String>> {
-        let deadline = Instant::now() + settle() * 2;
+        let start = Instant::now();
+        let deadline = start + self.settle;
         if !self.mark()? {
             return Ok(BTreeSet::from(["the line of the mark did not come".to_owned()]));
         }
+        self.spent.lines += start.elapsed();
+        let start = Instant::now();
+        let differences = self.compare(deadline);
+        self.spent.comparing += start.elapsed();
+        differences
+    }
+
+    fn compare(&mut self, deadline: Instant) -> anyhow::Result<BTreeSet<String>> {
         let with_census = self.rounds.is_multiple_of(self.options.census) || self.crew.scripts().is_empty();
         let mut differences: Option<BTreeSet<String>> = None;
+        let mut pause = FIRST_PAUSE;
         loop {
             let now = self.look(with_census)?;
             let illegal = std::mem::take(&mut self.stream.lives().0.illegal);
@@ -228,7 +269,8 @@ impl<'a> Run<'a> {
                 return Ok(still);
             }
             differences = Some(still);
-            self.crew.catch_up(LOOK, &mut self.expected)?;
+            self.crew.catch_up(pause, &mut self.expected)?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -237,9 +279,9 @@ impl<'a> Run<'a> {
         const MARKS: u32 = 8;
         for _ in 0..MARKS {
             let mark = marker::set()?;
-            self.stream.wait_for(patience(), |lives| lives.markers.contains(&mark) || lives.unrepaired);
+            self.stream.wait_for(patience(), |lives| lives.knows_mark(mark) || lives.unrepaired);
             let repaired = self.stream.wait_for(patience(), |lives| !lives.unrepaired);
-            if repaired && self.stream.lives().0.markers.contains(&mark) {
+            if repaired && self.stream.lives().0.knows_mark(mark) {
                 return Ok(true);
             }
         }
@@ -247,6 +289,7 @@ impl<'a> Run<'a> {
     }
 
     fn look(&mut self, with_census: bool) -> anyhow::Result<BTreeSet<String>> {
+        self.looks += 1;
         let walk = Walk::now(self.abilities.pins);
         let census = with_census.then(Census::now).transpose()?;
         let hidden = self.expected.hidden_holders();
@@ -312,8 +355,8 @@ impl<'a> Run<'a> {
         let guard = self.stream.lives();
         let lives = &guard.0;
         format!(
-            "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census), \
-             {} records overtaken by what followed, {} lost in {} losses {:?}, {} resynced ({} ends told too early), {:.0} s",
+            "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census, {} looks), \
+             {} records overtaken by what followed, {} lost in {} losses {:?}, {} resynced ({} ends told too early), {:.0} s (acting {:.0}, awaiting lines {:.0}, comparing {:.0})",
             self.expected.operations,
             self.expected.processes_made,
             lives.created,
@@ -321,13 +364,17 @@ impl<'a> Run<'a> {
             self.rounds,
             self.lossy_rounds,
             self.censuses,
+            self.looks,
             self.tolerated_before.overtaken,
             lives.lost,
             lives.losses,
             lives.lost_by_hook,
             lives.resyncs,
             lives.returned,
-            start.elapsed().as_secs_f64()
+            start.elapsed().as_secs_f64(),
+            self.spent.acting.as_secs_f64(),
+            self.spent.lines.as_secs_f64(),
+            self.spent.comparing.as_secs_f64()
         )
     }
 }

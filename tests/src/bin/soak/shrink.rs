@@ -2,25 +2,31 @@
 
 use std::time::{Duration, Instant};
 
+use nstrace_tests::program::settle;
+
 use crate::{
     Options,
     op::Op,
-    run::{self, Divergence, Run},
+    run::{self, Abilities, Divergence, Run},
 };
 
 /// A divergence that comes from a race shows in some runs only.
 const TRIES: u32 = 2;
 
 /// Prints the shortest script found in the time that the options allow, and leaves it in a file.
-pub fn shrink(options: &Options, divergence: &Divergence) {
+pub fn shrink(options: &Options, abilities: Abilities, divergence: &Divergence) {
     let deadline = Instant::now() + Duration::from_secs(options.shrink);
-    let Some(script) = divergence.scripts.iter().find(|script| diverges(options, script)) else {
+    // Most differences show at once, and each try should not wait as long for the others to go away as the one that was found.
+    let mut attempt = Attempt { options, abilities, settle: settle() / 10 };
+    let Some(script) = divergence.scripts.iter().find(|script| attempt.diverges(script)) else {
         println!("soak: no worker's script diverges alone");
         return;
     };
-    let script = shorter(options, script.clone(), deadline);
+    let script = attempt.shorter(script.clone(), deadline);
+    attempt.settle = settle() * 2;
+    let verdict = if attempt.diverges(&script) { "still diverge" } else { "diverge now and then" };
     let Ok(json) = serde_json::to_string_pretty(&script) else { return };
-    println!("soak: {} operations still diverge; run them by soak --script FILE:\n{json}", script.len());
+    println!("soak: {} operations {verdict}; run them by soak --script FILE:\n{json}", script.len());
     if let Ok(folder) = run::folder() {
         let path = folder.join("shrunk.json");
         match std::fs::write(&path, json) {
@@ -30,46 +36,60 @@ pub fn shrink(options: &Options, divergence: &Divergence) {
     }
 }
 
-fn diverges(options: &Options, script: &[Op]) -> bool {
-    (0..TRIES).any(|_| match Run::start(options).and_then(|mut run| run.script(script)) {
-        Ok(divergence) => divergence.is_some(),
-        Err(error) => {
-            println!("soak: while shrinking: {error:#}");
-            false
-        }
-    })
+/// How scripts are tried.
+struct Attempt<'a> {
+    options: &'a Options,
+    abilities: Abilities,
+    settle: Duration,
 }
 
-/// Leaves out ever smaller parts, then the operations inside operations.
-fn shorter(options: &Options, mut script: Vec<Op>, deadline: Instant) -> Vec<Op> {
-    let mut part = script.len().div_ceil(2);
-    while part > 0 {
-        let mut from = 0;
-        while from < script.len() && Instant::now() < deadline {
-            let mut without = script.clone();
-            without.drain(from..(from + part).min(script.len()));
-            if diverges(options, &without) {
-                script = without;
-            } else {
-                from += part;
+impl Attempt<'_> {
+    fn diverges(&self, script: &[Op]) -> bool {
+        let once = || Run::start(self.options, self.abilities, self.settle).and_then(|mut run| run.script(script));
+        (0..TRIES).any(|_| match once() {
+            Ok(divergence) => divergence.is_some(),
+            Err(error) => {
+                println!("soak: while shrinking: {error:#}");
+                false
+            }
+        })
+    }
+
+    /// Leaves out ever smaller parts, then the operations inside operations.
+    fn shorter(&self, mut script: Vec<Op>, deadline: Instant) -> Vec<Op> {
+        let mut part = script.len().div_ceil(2);
+        while part > 0 {
+            let mut from = 0;
+            while from < script.len() && Instant::now() < deadline {
+                let mut without = script.clone();
+                without.drain(from..(from + part).min(script.len()));
+                if self.diverges(&without) {
+                    script = without;
+                } else {
+                    from += part;
+                }
+            }
+            part = if part == 1 { 0 } else { part.div_ceil(2) };
+        }
+        for index in 0..script.len() {
+            let inner = inside(&mut script[index]).map_or(0, |ops| ops.len());
+            for at in (0..inner).rev() {
+                let mut without = script.clone();
+                if let Some(ops) = inside(&mut without[index]) {
+                    ops.remove(at);
+                }
+                if Instant::now() < deadline && self.diverges(&without) {
+                    script = without;
+                }
             }
         }
-        part = if part == 1 { 0 } else { part.div_ceil(2) };
+        script
     }
-    for index in 0..script.len() {
-        let inner = match &script[index] {
-            Op::Spawn { ops, .. } | Op::Thread { ops, .. } => ops.len(),
-            _ => 0,
-        };
-        for at in (0..inner).rev() {
-            let mut without = script.clone();
-            if let Op::Spawn { ops, .. } | Op::Thread { ops, .. } = &mut without[index] {
-                ops.remove(at);
-            }
-            if Instant::now() < deadline && diverges(options, &without) {
-                script = without;
-            }
-        }
+}
+
+fn inside(op: &mut Op) -> Option<&mut Vec<Op>> {
+    match op {
+        Op::Spawn { ops, .. } | Op::Thread { ops, .. } => Some(ops),
+        _ => None,
     }
-    script
 }

@@ -14,7 +14,7 @@ use nstrace_tests::{
     program::{self, patience},
 };
 
-use crate::lives::Lives;
+use crate::lives::{Forget, Lives};
 
 #[derive(Debug)]
 struct Shared {
@@ -35,9 +35,9 @@ impl Stream {
     ///
     /// # Errors
     /// When it ends, or says nothing, instead.
-    pub fn start(attach: &str, more: &[String]) -> anyhow::Result<Self> {
+    pub fn start(attach: &str, more: &[String], forget: Option<Forget>) -> anyhow::Result<Self> {
         let (child, stdout, stderr) = program::watch(attach, more)?;
-        let shared = Arc::new(Shared { lives: Mutex::new((Lives::new(), false)), more: Condvar::new() });
+        let shared = Arc::new(Shared { lives: Mutex::new((Lives::new(forget), false)), more: Condvar::new() });
         let writer = Arc::clone(&shared);
         thread::spawn(move || receive(BufReader::new(stdout), &writer));
         let stream = Self { child, shared, stderr };

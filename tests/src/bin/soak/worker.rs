@@ -28,6 +28,7 @@ pub fn work(folder: String) -> ! {
         say(&Record::Trouble { what: info.to_string() });
         sys::exit(101);
     }));
+    sys::block_child_signal();
     sys::become_subreaper();
     let mut actor = Actor::new(folder);
     say(&Record::Worker { pid: actor.pid, slots: actor.slots });
