@@ -80,9 +80,9 @@ fn a_divergence_is_found_and_its_script_made_short() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    const FAULT: [&str; 2] = ["--forget", "left:uts"];
+    const FAULT: [&str; 2] = ["--forget", "left:ipc"];
     let found = run(
-        &[&["--ops", "2000", "--seed", "21", "--workers", "1", "--shrink", "100"], &FAULT[..]].concat(),
+        &[&["--ops", "2000", "--round", "30", "--seed", "21", "--workers", "1", "--shrink", "60"], &FAULT[..]].concat(),
         folder.path(),
     );
     let said = found.text();
@@ -93,7 +93,7 @@ fn a_divergence_is_found_and_its_script_made_short() {
     let path = folder.path().join("shrunk.json");
     let text = fs::read_to_string(&path).expect("the script is left in a file");
     let script: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list of operations");
-    assert!((1..=3).contains(&script.len()), "one that leaves a UTS namespace would do: {text}");
+    assert!((1..=3).contains(&script.len()), "one that leaves an IPC namespace would do: {text}");
     let path = path.to_str().expect("UTF-8");
     let again = run(&[&["--script", path], &FAULT[..]].concat(), folder.path());
     assert_eq!(again.status.code(), Some(1), "{}", again.text());

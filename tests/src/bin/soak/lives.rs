@@ -10,7 +10,7 @@ use crate::{Comms, expected::Item};
 /// Type and inode number.
 pub type Name = (&'static str, u32);
 
-/// Lines that are passed over, to see that the comparison notices.
+/// Lines about the actors that are passed over, to see that the comparison notices.
 #[derive(Clone, Debug)]
 pub struct Forget {
     event: String,
@@ -21,9 +21,16 @@ impl std::str::FromStr for Forget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (event, name) = text.split_once(':').ok_or("EVENT:TYPE is wanted, say left:uts")?;
+        let (event, name) = text.split_once(':').ok_or("EVENT:TYPE is wanted, say left:ipc")?;
         let ns_type = type_name(name).ok_or_else(|| format!("{name:?} is no type of namespaces"))?;
         Ok(Self { event: event.to_owned(), ns_type })
+    }
+}
+
+impl Forget {
+    fn is_meant(&self, line: &Line, comms: &Comms) -> bool {
+        let comm = line.task.as_ref().and_then(|task| task.comm.as_deref());
+        line.event == self.event && line.ns_type() == Some(self.ns_type) && comm == Some(&comms.actor)
     }
 }
 
@@ -126,8 +133,7 @@ impl Lives {
             self.last.pop_front();
         }
         self.last.push_back(line.raw.clone());
-        let forgotten = |f: &Forget| line.event == f.event && line.ns_type() == Some(f.ns_type);
-        if self.forget.as_ref().is_some_and(forgotten) {
+        if self.forget.as_ref().is_some_and(|forget| forget.is_meant(line, &self.comms)) {
             return;
         }
         match line.event.as_str() {

@@ -71,6 +71,9 @@ pub struct Options {
     /// Operations altogether
     #[arg(long, default_value_t = 10_000)]
     ops: u64,
+    /// Begin no round after this many seconds, however many operations are left
+    #[arg(long)]
+    seconds: Option<u64>,
     /// The same seed makes the same operations
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -92,7 +95,7 @@ pub struct Options {
     /// Stop the reader (SIGSTOP) during every Nth round
     #[arg(long)]
     suspend: Option<u64>,
-    /// Treat lines of this event and type as if they had not come, say left:uts: a divergence that has to be found
+    /// Treat lines of this event and type about actors as if they had not come, say left:ipc: a divergence that has to be found
     #[arg(long, value_name = "EVENT:TYPE")]
     forget: Option<lives::Forget>,
     /// Perform this script, a JSON list of operations, instead of random ones

@@ -32,6 +32,8 @@ use crate::{
 /// Pause between two looks at a kernel that is not done yet: the first one, and what it doubles up to.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// One look may take longer than the kernel and others on this machine need to get done.
+const FEWEST_LOOKS: u32 = 5;
 
 /// nstrace and the kernel do not agree.
 #[derive(Debug)]
@@ -169,7 +171,8 @@ impl<'a> Run<'a> {
 
     fn random(&mut self) -> anyhow::Result<Option<Divergence>> {
         let mut rng = Rng::with_seed(self.options.seed);
-        while self.expected.operations < self.options.ops {
+        let end = self.options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        while self.expected.operations < self.options.ops && end.is_none_or(|end| Instant::now() < end) {
             self.crew.fill(self.options.workers, self.options.share, &mut self.expected)?;
             let size = self.options.round;
             let divergence = self.round(|| (0..size).map(|_| generate::operation(&mut rng)).collect())?;
@@ -253,7 +256,7 @@ impl<'a> Run<'a> {
         let with_census = self.rounds.is_multiple_of(self.options.census) || self.crew.scripts().is_empty();
         let mut differences: Option<BTreeSet<String>> = None;
         let mut pause = FIRST_PAUSE;
-        loop {
+        for looks in 1_u32.. {
             let now = self.look(with_census)?;
             let illegal = std::mem::take(&mut self.stream.lives().0.illegal);
             if !illegal.is_empty() {
@@ -264,14 +267,16 @@ impl<'a> Run<'a> {
                 Some(before) => before.intersection(&now).cloned().collect(),
                 None => now,
             };
-            if still.is_empty() || Instant::now() >= deadline {
-                self.censuses += u64::from(with_census);
-                return Ok(still);
-            }
+            let enough = looks >= FEWEST_LOOKS && Instant::now() >= deadline;
             differences = Some(still);
+            if enough || differences.as_ref().is_some_and(BTreeSet::is_empty) {
+                break;
+            }
             self.crew.catch_up(pause, &mut self.expected)?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.censuses += u64::from(with_census);
+        Ok(differences.unwrap_or_default())
     }
 
     /// All lines of what happened so far have come. A mark may be among what is lost: then another one, after the repair.
