@@ -48,6 +48,8 @@ pub struct Layout {
     pub ns_common_ns_id: u32,
     pub ns_common_ns_type: u32,
     pub ns_common_ops: u32,
+    /// The dentry of the namespace's nsfs file, while there is one.
+    pub ns_common_stashed: u32,
     pub proc_ns_operations_type: u32,
     pub pid_namespace_parent: u32,
     pub pid_namespace_level: u32,
@@ -65,7 +67,7 @@ pub struct Layout {
     /// Distance from `task->stack` to the saved user registers, for kernels without `bpf_task_pt_regs`.
     pub stack_to_pt_regs: u32,
 }
-const _: () = assert!(size_of::<Layout>() == (28 + 2 * TYPES + 19) * 4);
+const _: () = assert!(size_of::<Layout>() == (28 + 2 * TYPES + 20) * 4);
 
 impl Layout {
     /// Nothing known yet; what the object holds until the collector overrides it.
@@ -104,6 +106,7 @@ impl Layout {
         ns_common_ns_id: ABSENT,
         ns_common_ns_type: ABSENT,
         ns_common_ops: ABSENT,
+        ns_common_stashed: ABSENT,
         proc_ns_operations_type: ABSENT,
         pid_namespace_parent: ABSENT,
         pid_namespace_level: ABSENT,

@@ -38,10 +38,22 @@ pub(crate) use debug;
 /// Reserves a record and writes its header. None: the ring is full, and the loss is counted.
 #[inline(always)]
 pub fn reserve<T: 'static>(kind: u16, by: u16) -> Option<RingBufEntry<T>> {
+    reserve_if(kind, by, || true)
+}
+
+/// As [`reserve`], if `so` holds once the record has its place in the ring: what other tasks do after that is told after it.
+#[inline(always)]
+pub fn reserve_if<T: 'static>(kind: u16, by: u16, so: impl FnOnce() -> bool) -> Option<RingBufEntry<T>> {
     // Before the place in the ring is taken: every record in an earlier place then has a time at which it was not taken
     // yet, so that the reader, who gives each record at least the time of those before it, never puts it after the fact.
     let boot_ns = now();
     let entry = EVENTS.reserve::<T>(0);
+    if !so() {
+        if let Some(entry) = entry {
+            entry.discard(0);
+        }
+        return None;
+    }
     // Numbered after the reservation, so that an interrupting program rarely gets a number out of ring order; a failed
     // reservation takes a number too, so that the reader sees the gap.
     let Some(mut entry) = entry else {

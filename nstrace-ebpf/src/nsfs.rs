@@ -1,14 +1,15 @@
 //! nsfs inodes: the first file or bind mount of a namespace, and the end of the last one.
 
 use aya_ebpf::{
-    macros::{fentry, kprobe},
-    programs::{FEntryContext, ProbeContext},
+    macros::{fentry, fexit, kprobe},
+    maps::ring_buf::RingBufEntry,
+    programs::{FEntryContext, FExitContext, ProbeContext},
 };
 use nstrace_common::record::{Pin, hook, kind};
 
 use crate::{
     config::offset,
-    emit::reserve,
+    emit::{reserve, reserve_if},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::write_common_ref,
     syscall::write_call,
@@ -35,13 +36,17 @@ pub fn kprobe_nsfs_init_inode(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `__ns_get_path(path, ns)` (5.10 to 6.8): every holder, the first not told apart; the model knows which is.
-#[fentry(function = "__ns_get_path")]
-pub fn fentry_ns_get_path(ctx: FEntryContext) -> u32 {
-    pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
+/// `__ns_get_path(path, ns)` (5.10 to 6.8): every holder, the first not told apart; the model knows which is. At its return, when
+/// the new dentry is stashed: see [`evicted`]. It fails when another task was faster, and is called again.
+#[fexit(function = "__ns_get_path")]
+pub fn fexit_ns_get_path(ctx: FExitContext) -> u32 {
+    if ctx.arg::<u64>(2) as i32 == 0 {
+        pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
+    }
     0
 }
 
+/// No kretprobe: before 6.1 they miss what happens while another task sleeps in the same function.
 #[kprobe]
 pub fn kprobe_ns_get_path(ctx: ProbeContext) -> u32 {
     pin(ctx.arg::<u64>(1).unwrap_or(0) as Kptr, kind::PINNED, hook::NSFS_INIT);
@@ -68,17 +73,35 @@ pub fn kprobe_nsfs_evict(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// The end of an inode is no end of the hold when another one is in its place: of two tasks that open a namespace for the first
+/// time at once both make one, and the slower one's goes again.
 #[inline(always)]
 fn evicted(inode: Kptr) {
-    pin(load_ptr(inode, offset!(inode_i_private)), kind::UNPINNED, hook::NSFS_EVICT);
+    let ns_common = load_ptr(inode, offset!(inode_i_private));
+    if is_of_nobody(ns_common) {
+        return;
+    }
+    let last = || load_ptr(ns_common, offset!(ns_common_stashed)).is_null();
+    let Some(entry) = reserve_if::<Pin>(kind::UNPINNED, hook::NSFS_EVICT, last) else { return };
+    tell(entry, ns_common);
 }
 
 #[inline(always)]
 fn pin(ns_common: Kptr, kind: u16, by: u16) {
-    if is_self() || load_u32(ns_common, offset!(ns_common_inum)) == 0 {
+    if is_of_nobody(ns_common) {
         return;
     }
-    let Some(mut entry) = reserve::<Pin>(kind, by) else { return };
+    let Some(entry) = reserve::<Pin>(kind, by) else { return };
+    tell(entry, ns_common);
+}
+
+#[inline(always)]
+fn is_of_nobody(ns_common: Kptr) -> bool {
+    is_self() || load_u32(ns_common, offset!(ns_common_inum)) == 0
+}
+
+#[inline(always)]
+fn tell(mut entry: RingBufEntry<Pin>, ns_common: Kptr) {
     let to = entry.as_mut_ptr();
     let task = current();
     // SAFETY: the entry is as large as `Pin`.

@@ -70,11 +70,14 @@ impl Hook {
         self.program.contains("_deed_")
     }
 
-    /// Both programs tell the same, alone or together: `fentry_X`, `kprobe_X`, `kretprobe_X` and `X_again` for the same X.
+    /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X` and `X_again` for the same X.
     pub fn is_copy_of(self, other: Self) -> bool {
         fn bare(program: &str) -> &str {
             let program = program.strip_suffix("_again").unwrap_or(program);
-            ["fentry_", "kprobe_", "kretprobe_"].iter().find_map(|way| program.strip_prefix(way)).unwrap_or(program)
+            ["fentry_", "fexit_", "kprobe_", "kretprobe_"]
+                .iter()
+                .find_map(|way| program.strip_prefix(way))
+                .unwrap_or(program)
         }
         self.program != other.program && bare(self.program) == bare(other.program)
     }
@@ -336,7 +339,7 @@ const LIFE: &[Fact] = &[
         meaning: "the first file descriptor or bind mount holds a namespace",
         candidates: &[
             full(FENTRY, &[hook("fentry_nsfs_init_inode", Fentry("nsfs_init_inode"))]),
-            full(FENTRY, &[hook("fentry_ns_get_path", Fentry("__ns_get_path"))]),
+            full(FENTRY, &[hook("fexit_ns_get_path", Fexit("__ns_get_path"))]),
             full(KPROBE, &[hook("kprobe_nsfs_init_inode", Kprobe("nsfs_init_inode"))]),
             full(KPROBE, &[hook("kprobe_ns_get_path", Kprobe("__ns_get_path"))]),
         ],

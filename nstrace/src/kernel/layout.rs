@@ -102,6 +102,7 @@ fn resolve_with(
         ns_common_ns_id: optional("ns_common", "ns_id"),
         ns_common_ns_type: optional("ns_common", "ns_type"),
         ns_common_ops: required("ns_common", "ops"),
+        ns_common_stashed: optional("ns_common", "stashed"),
         proc_ns_operations_type: optional("proc_ns_operations", "type"),
         pid_namespace_parent: required("pid_namespace", "parent"),
         pid_namespace_level: required("pid_namespace", "level"),
