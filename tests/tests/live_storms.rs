@@ -264,7 +264,9 @@ fn a_processor_that_goes_and_comes_back() {
     const SWITCH: &str = "/sys/devices/system/cpu/cpu1/online";
     let _turn = one_at_a_time();
     if !in_guest() || !Path::new(SWITCH).exists() {
-        note("skipped: it takes a processor away, so it runs in guests with more than one (`cargo xtask vm --smp 2`)");
+        note(
+            "skipped: it takes a processor away, so it runs in guests with more than one (`cargo xtask test --vm --smp 2`)",
+        );
         return;
     }
     let once = || -> anyhow::Result<()> {

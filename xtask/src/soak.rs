@@ -23,10 +23,13 @@ pub struct Args {
     /// The same seed makes the same operations
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Virtual CPUs of the guests: with two, tasks race that one processor runs one after the other
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
     /// Time limit of one guest in seconds
     #[arg(long, default_value_t = 86_400)]
     timeout: u64,
-    /// More arguments of soak, e.g. --ring-size 65536, --suspend 10
+    /// More arguments of soak, e.g. --seconds 360, --ring-size 65536, --suspend 10
     #[arg(last = true)]
     more: Vec<String>,
 }
@@ -62,7 +65,7 @@ pub fn run(args: &Args) -> Result<u8> {
             }
             payload.env("NSTRACE_GUEST", "1");
             payload.env("NSTRACE_BIN", "/payload/bin/nstrace");
-            let machine = Machine { timeout_seconds: args.timeout, ..Machine::new(kernel) };
+            let machine = Machine { cpus: args.smp, timeout_seconds: args.timeout, ..Machine::new(kernel) };
             step::note(format_args!("soak in a guest with kernel {kernel}, attach mode {attach}"));
             worst = worst.max(u8::from(machine.run(&payload)? != 0));
         }

@@ -23,6 +23,7 @@ pub struct Runs<'a> {
     pub modes: &'a [String],
     pub harness: &'a [String],
     pub jobs: usize,
+    pub cpus: u32,
     pub timeout_seconds: u64,
 }
 
@@ -86,7 +87,7 @@ impl Runs<'_> {
         for suite in &built.suites {
             payload.program(&suite.name, &suite.path);
         }
-        let machine = Machine { timeout_seconds: self.timeout_seconds, ..Machine::new(kernel) };
+        let machine = Machine { cpus: self.cpus, timeout_seconds: self.timeout_seconds, ..Machine::new(kernel) };
         let mut framed = Framed::new(self.modes);
         step::timed(format_args!("tests in a guest with kernel {kernel}"), || {
             let status = machine.run_lines(&payload, |line| {

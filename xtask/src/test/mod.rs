@@ -32,6 +32,9 @@ pub struct Args {
     /// Guests running side by side (default: one per CPU)
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Virtual CPUs of the guests; tests that take one away need two
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
     /// Time limit of one guest in seconds
     #[arg(long, default_value_t = 1800)]
     timeout: u64,
@@ -75,6 +78,7 @@ pub fn run(args: &Args) -> Result<u8> {
             modes: &args.attach,
             harness: &args.harness,
             jobs: args.jobs.map_or_else(default_jobs, usize::from),
+            cpus: args.smp,
             timeout_seconds: args.timeout,
         };
         runs.run(&built, &mut report)?;

@@ -60,16 +60,16 @@ struct Process {
 #[derive(Debug, Default)]
 pub struct Expected {
     processes: HashMap<u32, Process>,
-    initial: Slots,
+    pub initial: Slots,
     /// By process and type, or `denied`: what is to be said in this round.
     pub items: HashMap<(u32, &'static str), Vec<Item>>,
     pub operations: u64,
     pub processes_made: u64,
     pub trouble: Vec<String>,
     /// Processes of this round that had several threads.
-    threaded: HashSet<u32>,
+    pub threaded: HashSet<u32>,
     /// Every process of this run.
-    named: HashSet<u32>,
+    pub named: HashSet<u32>,
     /// Their parents ended, so shall they.
     pub to_kill: Vec<u32>,
     /// Of this round.
@@ -251,109 +251,4 @@ impl Expected {
             self.exit(child);
         }
     }
-}
-
-/// What a hook at a call's return cannot tell in time. Other tasks run between what the call did and its return.
-#[derive(Clone, Copy, Debug)]
-pub struct Late<'a> {
-    /// Namespaces that another task entered before: created via `unknown`.
-    pub orphans: &'a HashSet<Name>,
-}
-
-/// What does not count as a difference, and how often there was any.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tolerated {
-    /// Records that came later than what followed from them.
-    pub overtaken: u64,
-}
-
-impl Expected {
-    /// Where the lines differ from what is expected. `late`: None when no hook is.
-    pub fn differences(
-        &self,
-        said: &HashMap<(u32, &'static str), Vec<Item>>,
-        late: Option<Late<'_>>,
-    ) -> (BTreeSet<String>, Tolerated) {
-        let none = Vec::new();
-        let (mut differences, mut tolerated) = (BTreeSet::new(), Tolerated::default());
-        for key in self.items.keys().chain(said.keys().filter(|key| !self.items.contains_key(key))) {
-            let (wanted, got) = (self.items.get(key).unwrap_or(&none), said.get(key).unwrap_or(&none));
-            // During execve the comm does not tell whose process it is: of another run, when no log ever named it.
-            let by_exec = |item: &Item| matches!(item, Item::Change { via, .. } if via == "exec");
-            if !self.named.contains(&key.0) && got.iter().all(by_exec) {
-                continue;
-            }
-            let (mut wanted, mut got) = (sorted_exits(wanted), sorted_exits(got));
-            // Threads in the initial namespaces alone are not followed, so whether the last one left is not known.
-            if self.threaded.contains(&key.0) {
-                let initial = |item: &Item| matches!(item, Item::Change { event: "left" | "joined", inum, .. } if self.initial.contains(inum));
-                wanted.retain(|item| !initial(item));
-                got.retain(|item| !initial(item));
-            }
-            if let Some(late) = late {
-                tolerated.overtaken += drop_overtaken(&mut wanted, &mut got) + drop_orphans(key.1, &mut wanted, late);
-            }
-            let equal = wanted.len() == got.len() && wanted.iter().zip(&got).all(|(wanted, got)| wanted.allows(got));
-            if !equal {
-                let at = wanted.iter().zip(&got).take_while(|(wanted, got)| wanted.allows(got)).count();
-                differences.insert(format!(
-                    "process {} {}: {} lines expected, {} said; the first that differs is number {at}: expected {:?}, \
-                     said {:?}",
-                    key.0,
-                    key.1,
-                    wanted.len(),
-                    got.len(),
-                    wanted.get(at),
-                    got.get(at)
-                ));
-            }
-        }
-        (differences, tolerated)
-    }
-}
-
-/// Leaves out creations that were said to be by nobody knows whom.
-fn drop_orphans(ns_type: &'static str, wanted: &mut Vec<Item>, late: Late<'_>) -> u64 {
-    let before = wanted.len();
-    wanted.retain(|item| {
-        !matches!(item, Item::Change { event: "created", via, inum, .. }
-            if via == "unshare" && late.orphans.contains(&(ns_type, *inum)))
-    });
-    (before - wanted.len()) as u64
-}
-
-/// Leaves out departures by a call that were said to be by an unknown one, on both sides. The kernel let go of the old
-/// namespaces, and their numbers were in use again before the call returned: nstrace learns from the new owner of a number
-/// that nobody can be in the old namespace any more.
-fn drop_overtaken(wanted: &mut Vec<Item>, got: &mut Vec<Item>) -> u64 {
-    let mut count = 0;
-    let of = |item: &Item, wanted: u32| matches!(item, Item::Change { event: "left", inum, .. } if *inum == wanted);
-    let unknown = |item: &Item| matches!(item, Item::Change { event: "left", via, .. } if via == "unknown");
-    while let Some(at) = got.iter().position(unknown) {
-        let Item::Change { inum, .. } = got[at] else { break };
-        // The number may have come back: the same departure, counted from the first.
-        let nth = got[..at].iter().filter(|item| of(item, inum)).count();
-        let Some(asked) = wanted.iter().enumerate().filter(|(_, item)| of(item, inum)).nth(nth).map(|(i, _)| i) else {
-            break;
-        };
-        if matches!(&wanted[asked], Item::Change { via, .. } if via == "exit") {
-            break;
-        }
-        wanted.remove(asked);
-        got.remove(at);
-        count += 1;
-    }
-    count
-}
-
-/// In which order the threads of a process end is not told: neighbouring exits in one order.
-fn sorted_exits(items: &[Item]) -> Vec<Item> {
-    let is_exit = |item: &Item| matches!(item, Item::Change { event: "left", via, .. } if via == "exit");
-    let mut items = items.to_vec();
-    for run in items.chunk_by_mut(|a, b| is_exit(a) && is_exit(b)) {
-        if run.len() > 1 {
-            run.sort();
-        }
-    }
-    items
 }

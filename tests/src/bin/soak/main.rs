@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! generate ─► op ─► worker, perform ─► record ─► expected ─┐
-//!                                                          ├─► expected::differences, compare ─► divergence ─► shrink
+//!                                                          ├─► difference, compare ─► divergence ─► shrink
 //! nstrace watch -J ─► stream ─► lives ─────────────────────┤
 //! /proc ─► walk, nstrace ls -J ─► census ──────────────────┘
 //! ```
@@ -12,6 +12,7 @@ mod actor;
 mod census;
 mod compare;
 mod crew;
+mod difference;
 mod expected;
 mod fuzz;
 mod generate;
