@@ -295,3 +295,52 @@ fn flags(line: &Line) -> u64 {
     let flag = |name: &String| KINDS.into_iter().find(|kind| kind.flag_name == name).map_or(0, |kind| kind.flag);
     names.iter().map(flag).fold(0, |all, flag| all | flag)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A namespace that is made, entered, pinned, left, unpinned and freed.
+    fn life() -> Vec<Line> {
+        let line = |event: &str| {
+            let text = format!(
+                r#"{{"event":"{event}","ns":{{"type":"uts","inum":7,"id":70,"initial":false}},
+                "task":{{"pid":5,"tid":5,"comm":"x"}},"cause":{{"via":"unshare","flags":[]}}}}"#
+            );
+            Line::parse(&text).expect("an event line")
+        };
+        ["created", "joined", "pinned", "left", "unpinned", "destroyed"].map(line).into()
+    }
+
+    fn read(lines: &[Line]) -> Lives {
+        let mut lives = Lives::new(None);
+        lives.sees_pins = true;
+        lines.iter().for_each(|line| lives.read(line));
+        lives
+    }
+
+    #[test]
+    fn a_whole_life_is_legal_and_leaves_nothing() {
+        let lives = read(&life());
+        assert!(lives.illegal.is_empty() && lives.living.is_empty(), "{:?}", lives.illegal);
+    }
+
+    #[test]
+    fn no_line_of_a_life_can_be_missing_or_come_twice() {
+        for at in 0..life().len() {
+            let mut lines = life();
+            lines.remove(at);
+            let lives = read(&lines);
+            assert!(!lives.illegal.is_empty() || !lives.living.is_empty(), "without line {at}");
+            let mut lines = life();
+            lines.insert(at, lines[at].clone());
+            assert!(!read(&lines).illegal.is_empty(), "line {at} twice");
+        }
+    }
+
+    #[test]
+    fn an_id_belongs_to_one_namespace_only() {
+        let twice: Vec<Line> = [life(), life()].concat();
+        assert!(!read(&twice).illegal.is_empty());
+    }
+}

@@ -8,11 +8,13 @@
 //! /proc ─► walk, nstrace ls -J ─► census ──────────────────┘
 //! ```
 
+mod abilities;
 mod actor;
 mod census;
 mod compare;
 mod crew;
 mod difference;
+mod divergence;
 mod expected;
 mod fuzz;
 mod generate;

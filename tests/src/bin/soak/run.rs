@@ -2,26 +2,22 @@
 
 use std::{
     collections::BTreeSet,
-    io::Write,
-    path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use fastrand::Rng;
-use nstrace_tests::{
-    doctor::Facts,
-    program::{self, patience, settle},
-};
+use nstrace_tests::program::{self, patience, settle};
 use rustix::process::Signal;
 
 use crate::{
     Options,
+    abilities::Abilities,
     census::Census,
     compare,
     crew::Crew,
     difference::{Late, Tolerated},
+    divergence::Divergence,
     expected::Expected,
     generate, marker,
     op::Op,
@@ -35,26 +31,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// One look may take longer than the kernel and others on this machine need to get done.
 const FEWEST_LOOKS: u32 = 5;
-
-/// nstrace and the kernel do not agree.
-#[derive(Debug)]
-pub struct Divergence {
-    pub round: u64,
-    pub differences: Vec<String>,
-    /// What each worker had done.
-    pub scripts: Vec<Vec<Op>>,
-}
-
-/// What can be compared here.
-#[derive(Clone, Copy, Debug)]
-pub struct Abilities {
-    pins: bool,
-    ends: bool,
-    /// The census lists every namespace there is (6.18+).
-    lists: bool,
-    /// setns and unshare are seen when they return.
-    late: bool,
-}
 
 /// Where the time went.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,7 +91,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         println!("soak: ok: {figures}");
         return Ok(true);
     };
-    run.show(&divergence)?;
+    divergence.show(options.seed, &run.stream.lives().0.last, &run.expected)?;
     let figures = run.figures(start);
     drop(run);
     if options.script.is_none() && options.shrink > 0 {
@@ -123,23 +99,6 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     }
     println!("soak: FAILED: seed {}, {figures}", options.seed);
     Ok(false)
-}
-
-impl Abilities {
-    /// # Errors
-    /// When `nstrace doctor` fails.
-    pub fn ask(options: &Options) -> anyhow::Result<Self> {
-        let attach = options.attach.as_deref().unwrap_or("auto");
-        let mut command = Command::new(program::nstrace());
-        let doctor = program::run(command.args(["doctor", "-J", "--attach", attach]), patience())?;
-        let facts = Facts::parse(&doctor.text())?;
-        Ok(Self {
-            pins: facts.sees_pins(),
-            ends: facts.unseen("destroyed").is_none(),
-            lists: release() >= (6, 18),
-            late: facts.unseen("setns-target").is_some(),
-        })
-    }
 }
 
 impl<'a> Run<'a> {
@@ -323,34 +282,6 @@ impl<'a> Run<'a> {
         Ok(differences)
     }
 
-    fn show(&self, divergence: &Divergence) -> anyhow::Result<()> {
-        println!("soak: divergence in round {} (seed {}):", divergence.round, self.options.seed);
-        for difference in divergence.differences.iter().take(20) {
-            println!("  {difference}");
-        }
-        if divergence.differences.len() > 20 {
-            println!("  and {} more", divergence.differences.len() - 20);
-        }
-        let folder = folder()?;
-        let mut file = std::fs::File::create(folder.join("lines.jsonl"))?;
-        for line in &self.stream.lives().0.last {
-            writeln!(file, "{line}")?;
-        }
-        let mut file = std::fs::File::create(folder.join("expected.txt"))?;
-        for (key, items) in &self.expected.items {
-            writeln!(file, "{key:?}: {items:#?}")?;
-        }
-        let mut file = std::fs::File::create(folder.join("log.jsonl"))?;
-        for record in &self.expected.log {
-            writeln!(file, "{}", serde_json::to_string(record)?)?;
-        }
-        for (number, script) in divergence.scripts.iter().enumerate() {
-            std::fs::write(folder.join(format!("script-{number}.json")), serde_json::to_vec_pretty(script)?)?;
-        }
-        println!("soak: lines and scripts are in {}", folder.display());
-        Ok(())
-    }
-
     fn finish(self, start: Instant) -> anyhow::Result<String> {
         let figures = self.figures(start);
         self.stream.end()?;
@@ -383,22 +314,4 @@ impl<'a> Run<'a> {
             self.spent.comparing.as_secs_f64()
         )
     }
-}
-
-/// Where what explains a divergence is left: `NSTRACE_KEEP`, else a folder in the temporary one.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn folder() -> anyhow::Result<PathBuf> {
-    let folder =
-        std::env::var_os("NSTRACE_KEEP").map_or_else(|| std::env::temp_dir().join("nstrace-soak"), PathBuf::from);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
-}
-
-/// Version of the running kernel.
-fn release() -> (u32, u32) {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

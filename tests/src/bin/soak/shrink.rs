@@ -6,8 +6,10 @@ use nstrace_tests::program::settle;
 
 use crate::{
     Options,
+    abilities::Abilities,
+    divergence::{Divergence, folder},
     op::Op,
-    run::{self, Abilities, Divergence, Run},
+    run::Run,
 };
 
 /// A divergence that comes from a race shows in some runs only.
@@ -27,7 +29,7 @@ pub fn shrink(options: &Options, abilities: Abilities, divergence: &Divergence) 
     let verdict = if attempt.diverges(&script) { "still diverge" } else { "diverge now and then" };
     let Ok(json) = serde_json::to_string_pretty(&script) else { return };
     println!("soak: {} operations {verdict}; run them by soak --script FILE:\n{json}", script.len());
-    if let Ok(folder) = run::folder() {
+    if let Ok(folder) = folder() {
         let path = folder.join("shrunk.json");
         match std::fs::write(&path, json) {
             Ok(()) => println!("soak: written to {}", path.display()),
