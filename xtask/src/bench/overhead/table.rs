@@ -92,7 +92,26 @@ impl Measured {
             }
             text.push_str("|\n");
         }
+        if unit == Unit::Instructions {
+            let _ = write!(text, "\n{}\n", self.goal());
+        }
         text
+    }
+
+    /// One sentence: whether what plain processes do stays below the limit, and where not, by how much.
+    fn goal(&self) -> String {
+        let ours = || self.tracers.iter().filter(|name| name.starts_with("nstrace"));
+        let missed: Vec<String> = ours()
+            .flat_map(|tracer| PLAIN.map(|operation| (tracer, operation)))
+            .filter_map(|(tracer, operation)| {
+                let (_, own) = self.added(tracer, operation)?;
+                let more = own / 100.0 * self.cost(BASE, operation)?.1;
+                (own >= PLAIN_LIMIT).then(|| format!("{tracer} {operation} ({} or {more:.0})", signed(own)))
+            })
+            .collect();
+        let what =
+            format!("Goal: less than {PLAIN_LIMIT} % added to {} of a plain process of the host", PLAIN.join(" and "));
+        if missed.is_empty() { format!("{what}: met.") } else { format!("{what}: met but for {}.", missed.join(", ")) }
     }
 
     /// Says which goals are met, by the callers' own time.
@@ -170,6 +189,13 @@ mod tests {
         assert!(measured(1009, 1600).judge("test"));
         assert!(!measured(1011, 1600).judge("test"), "more than 1 % added to open");
         assert!(!measured(1009, 1450).judge("test"), "a peer costs the machine less");
+    }
+
+    #[test]
+    fn the_goal_is_told_with_what_misses_it() {
+        assert!(measured(1009, 1600).goal().ends_with("met."));
+        let missed = measured(1030, 1600).goal();
+        assert!(missed.ends_with("met but for nstrace auto open (+3.00 % or 30)."), "{missed}");
     }
 
     #[test]
