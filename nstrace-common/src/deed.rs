@@ -30,8 +30,8 @@ pub mod what {
     /// A mount was moved to its place (`security_move_mount`), or a copy of a mount was made that shows an nsfs file: bind mount,
     /// open_tree(2) (`clone_mnt`). `place`: what was mounted; `ns`: of an nsfs file. Other bind mounts are not told.
     pub const BIND: u32 = 5;
-    /// The propagation of a mount is changed by mount(2) (`security_sb_mount`), not by mount_setattr(2). `flags`: `MS_*`;
-    /// `place`: the mount.
+    /// The propagation of a mount is changed: by mount(2) (`security_sb_mount`), or by mount_setattr(2) to shared, then told of each
+    /// mount (`change_mnt_propagation`). `flags`: `MS_*`; `place`: the mount.
     pub const PROPAGATION: u32 = 6;
     /// open_by_handle_at(2) (`do_handle_open`). `call.ret` < 0: it failed; else `place` is what was found, and the rest as in
     /// [`OPEN`].
@@ -72,6 +72,10 @@ pub mod what {
     pub const CAPABILITY: u32 = 19;
     /// The namespaces of a task are not what its last transition left ([`Deed::slots`]: now). `other_slots`: as remembered.
     pub const MISMATCH: u32 = 20;
+    /// Something is mounted on a shared mount of which a peer is in another mount namespace, and shows there too
+    /// (`propagate_mnt`). `place`, `name`, `detail`: where it is mounted; `ns`: the peer's mount namespace, the initial one if any
+    /// peer of those looked at is there.
+    pub const PROPAGATED: u32 = 21;
 }
 
 /// Bits of the upper half of [`Deed::number`] of [`what::OPEN`].

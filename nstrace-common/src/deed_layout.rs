@@ -62,6 +62,9 @@ layout! {
     /// `mnt` in `struct mount`.
     mount_mnt,
     mount_mnt_ns,
+    /// The mount in the ring of its peers.
+    mount_mnt_share,
+    mountpoint_m_dentry,
     vfsmount_mnt_root,
     vfsmount_mnt_flags,
     proc_inode_vfs_inode,

@@ -67,7 +67,9 @@ pub mod of {
     pub const GID_MAP: u32 = 19;
     pub const CREDENTIALS: u32 = 20;
     pub const CAPABILITY: u32 = 21;
-    pub const COUNT: u32 = 22;
+    pub const PROPAGATE_MNT: u32 = 22;
+    pub const CHANGE_PROPAGATION: u32 = 23;
+    pub const COUNT: u32 = 24;
 }
 
 #[map]

@@ -7,15 +7,17 @@ use nstrace_common::{
         mode::{S_IFBLK, S_IFCHR, S_IFMT},
     },
     record::hook,
+    slots::MNT,
 };
 
 use crate::{
-    config::offset,
+    config::{initial, offset},
     deed::{deed_begin, deed_entry, deed_names, deed_place, deed_return, deed_send, draft, of, text, whoever},
     deed_files::is_elsewhere,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    namespace::write_common_ref,
-    place::deeds,
+    namespace::{write_common_ref, write_ref},
+    place::{deeds, is_internal},
+    slots::inum,
     syscall::{CLONE, SETNS, UNSHARE},
 };
 
@@ -23,6 +25,9 @@ deed_return!(fexit_deed_get_tree kprobe_deed_get_tree kretprobe_deed_get_tree "v
 deed_entry!(fentry_deed_clone_mnt kprobe_deed_clone_mnt "clone_mnt" of::CLONE_MNT, [0 1] deed_clone_mnt);
 deed_entry!(fentry_deed_move_mount kprobe_deed_move_mount "security_move_mount" of::MOVE_MOUNT, [0 1] deed_move_mount);
 deed_entry!(fentry_deed_sb_mount kprobe_deed_sb_mount "security_sb_mount" of::SB_MOUNT, [1 3] deed_sb_mount);
+deed_entry!(fentry_deed_change_propagation kprobe_deed_change_propagation "change_mnt_propagation"
+    of::CHANGE_PROPAGATION, [0 1] deed_change_propagation);
+deed_entry!(fentry_deed_propagate kprobe_deed_propagate "propagate_mnt" of::PROPAGATE_MNT, [0 1] deed_propagate);
 deed_entry!(fentry_deed_fs_root kprobe_deed_fs_root "set_fs_root" of::FS_ROOT, [0 1] deed_fs_root);
 deed_entry!(fentry_deed_fs_pwd kprobe_deed_fs_pwd "set_fs_pwd" of::FS_PWD, [0 1] deed_fs_pwd);
 deed_entry!(fentry_deed_pivot_root kprobe_deed_pivot_root "security_sb_pivotroot" of::PIVOT_ROOT, [1] deed_pivot_root);
@@ -112,6 +117,69 @@ pub extern "C" fn deed_sb_mount() -> u32 {
     draft.deed.flags = flags as u32;
     at_path(of::SB_MOUNT, path);
     deed_send(of::SB_MOUNT, u32::from(hook::MOUNT))
+}
+
+/// `MS_SHARED` (mount(2)).
+const SHARED: u64 = 1 << 20;
+/// Number of mount_setattr(2), on 32 bits too.
+const MOUNT_SETATTR: i32 = 442;
+
+/// `change_mnt_propagation(mount, type)`: of mount_setattr(2), which no `security_` function is told of.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn deed_change_propagation() -> u32 {
+    let Some(draft) = draft(of::CHANGE_PROPAGATION) else { return 0 };
+    let [mount, kind, ..] = draft.args;
+    if kind & SHARED == 0 || deed_begin(of::CHANGE_PROPAGATION, what::PROPAGATION, 0) == 0 {
+        return 0;
+    }
+    if draft.deed.call.nr != MOUNT_SETATTR {
+        return 0;
+    }
+    draft.deed.flags = SHARED as u32;
+    let mnt = mount + u64::from(deeds!(mount_mnt));
+    let root = load_u64(mnt as Kptr, deeds!(vfsmount_mnt_root));
+    deed_place(of::CHANGE_PROPAGATION, mnt, root);
+    deed_names(of::CHANGE_PROPAGATION, root);
+    deed_send(of::CHANGE_PROPAGATION, u32::from(hook::MOUNT))
+}
+
+/// How many peers of a mount are looked at.
+const PEERS: u32 = 64;
+
+/// `propagate_mnt(dest_mnt, dest_mp, ...)`: something is mounted on a shared mount.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn deed_propagate() -> u32 {
+    let Some(draft) = draft(of::PROPAGATE_MNT) else { return 0 };
+    let [mount, mountpoint, ..] = draft.args;
+    let own = load_u64(load_ptr(whoever(), offset!(task_nsproxy)), offset!(nsproxy_mnt));
+    let ring = mount + u64::from(deeds!(mount_mnt_share));
+    let mut at = load_u64(ring as Kptr, 0);
+    let mut elsewhere = 0;
+    for _ in 0..PEERS {
+        if at == ring || at == 0 {
+            break;
+        }
+        let peer = at - u64::from(deeds!(mount_mnt_share));
+        let ns = load_ptr(peer as Kptr, deeds!(mount_mnt_ns));
+        if ns as u64 != own && ns as u64 != 0 && !is_internal(ns) {
+            elsewhere = ns as u64;
+            if inum::<MNT>(ns) == initial(MNT) {
+                break;
+            }
+        }
+        at = load_u64(at as Kptr, 0);
+    }
+    if elsewhere == 0 || deed_begin(of::PROPAGATE_MNT, what::PROPAGATED, 0) == 0 {
+        return 0;
+    }
+    let dentry = load_u64(mountpoint as Kptr, deeds!(mountpoint_m_dentry));
+    deed_place(of::PROPAGATE_MNT, mount + u64::from(deeds!(mount_mnt)), dentry);
+    deed_names(of::PROPAGATE_MNT, dentry);
+    // SAFETY: the draft is writable.
+    unsafe { write_ref::<MNT>(&raw mut draft.deed.ns, elsewhere as Kptr) };
+    deed_send(of::PROPAGATE_MNT, u32::from(hook::MOUNT))
 }
 
 /// `set_fs_root(fs, path)`: chroot(2). setns(2) sets it before the namespaces, and that is not meant.

@@ -144,9 +144,15 @@ fn changes_credentials(nr: i32, compat: u32) -> bool {
     }
 }
 
-/// User namespace and capability → told once.
+/// Number of a user namespace → bit n: the use of capability n was told.
 #[map]
-static USED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(4096, 0);
+static USED: LruHashMap<u32, u32> = LruHashMap::with_max_entries(4096, 0);
+
+/// The number is free: the next namespace that has it is another one.
+#[inline(always)]
+pub fn forget_used(inum: u32) {
+    let _ = USED.remove(&inum);
+}
 
 /// `CAP_NET_ADMIN`, `CAP_NET_RAW`, `CAP_SYS_ADMIN` (include/uapi/linux/capability.h).
 const CAP_NET_ADMIN: u64 = 12;
@@ -195,12 +201,14 @@ pub extern "C" fn deed_ns_capable() -> u32 {
     if load_u32(user, offset!(user_namespace_level)) == 0 {
         return 0;
     }
-    let key = [ns, u64::from(inum::<USER>(user)) << 32 | cap];
-    // SAFETY: only asked whether there is one.
-    if unsafe { USED.get(&key) }.is_some() || !is_capable(load_ptr(whoever(), offset!(task_cred)), user, cap) {
+    let key = inum::<USER>(user);
+    let bit = 1_u32 << cap;
+    // SAFETY: copied out at once; two who write at the same time tell one use twice.
+    let used = unsafe { USED.get(&key) }.copied().unwrap_or(0);
+    if used & bit != 0 || !is_capable(load_ptr(whoever(), offset!(task_cred)), user, cap) {
         return 0;
     }
-    let _ = USED.insert(&key, &1, 0);
+    let _ = USED.insert(&key, &(used | bit), 0);
     if deed_begin(of::CAPABILITY, what::CAPABILITY, 0) == 0 {
         return 0;
     }

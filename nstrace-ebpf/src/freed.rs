@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use nstrace_common::record::{Freed, NsRef, hook, kind};
 
-use crate::{emit::reserve, kernel_memory::Kptr, namespace::write_common_ref};
+use crate::{deed_tasks::forget_used, emit::reserve, kernel_memory::Kptr, namespace::write_common_ref};
 
 /// `proc_free_inum(inum)`: entered before the number can be handed out again, in whatever context frees the namespace.
 #[fentry(function = "proc_free_inum")]
@@ -30,6 +30,7 @@ pub fn kprobe_proc_free_inum(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn number_freed(inum: u32) {
+    forget_used(inum);
     let Some(mut entry) = reserve::<Freed>(kind::FREED, hook::PROC_FREE_INUM) else { return };
     let to = entry.as_mut_ptr();
     // SAFETY: the entry is as large as `Freed`.
@@ -61,6 +62,11 @@ pub fn kprobe_ns_common_free(ctx: ProbeContext) -> u32 {
 fn common_freed(ns: Kptr) {
     let Some(mut entry) = reserve::<Freed>(kind::FREED, hook::PROC_FREE_INUM) else { return };
     // SAFETY: the entry is as large as `Freed`.
-    unsafe { write_common_ref(&raw mut (*entry.as_mut_ptr()).ns, ns) };
+    let inum = unsafe {
+        let to = entry.as_mut_ptr();
+        write_common_ref(&raw mut (*to).ns, ns);
+        (*to).ns.inum
+    };
     entry.submit(0);
+    forget_used(inum);
 }

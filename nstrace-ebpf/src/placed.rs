@@ -5,15 +5,16 @@ use nstrace_common::{
     deed::Placed,
     layout::ABSENT,
     record::{hook, kind},
+    slots::MNT,
 };
 
 use crate::{
-    config::offset,
+    config::{offset, typed},
     emit::{crowded, reserve},
     initial::all_initial,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
-    place::{deeds, write_place},
-    slots::write_task_slots,
+    place::{deeds, is_internal, mount_namespace, write_place},
+    slots::{inum, write_task_slots},
     task::{is_self, write_task},
 };
 
@@ -33,13 +34,26 @@ pub fn placed_process_exec_again(ctx: BtfTracePointContext) -> u32 {
 
 #[inline(always)]
 fn executed(task: Kptr) {
-    if all_initial(task) || is_self() || crowded(hook::SCHED_PROCESS_EXEC) {
+    if all_initial(task) && !runs_foreign(task) || is_self() || crowded(hook::SCHED_PROCESS_EXEC) {
         return;
     }
     let Some(mut entry) = reserve::<Placed>(kind::PLACED, hook::SCHED_PROCESS_EXEC) else { return };
     // SAFETY: the entry is as large as `Placed`.
     unsafe { write_placed(entry.as_mut_ptr(), task, 1) };
     entry.submit(0);
+}
+
+/// The program lies on a mount of another mount namespace than the task's: by way of /proc/PID/root, say. What is attached nowhere,
+/// and what the kernel holds for itself (memfds), is not meant.
+#[inline(always)]
+fn runs_foreign(task: Kptr) -> bool {
+    if typed() {
+        return false;
+    }
+    let exe = load_ptr(load_ptr(task, deeds!(task_mm)), deeds!(mm_exe_file));
+    let ns = mount_namespace(load_ptr(exe, deeds!(file_mnt)));
+    let own = load_ptr(load_ptr(task, offset!(task_nsproxy)), offset!(nsproxy_mnt));
+    ns as u64 != own as u64 && !is_internal(ns) && inum::<MNT>(ns) != 0
 }
 
 /// `PFA_NO_NEW_PRIVS` of `task->atomic_flags`, as a bit (include/linux/sched.h).

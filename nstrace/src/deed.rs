@@ -38,10 +38,11 @@ pub enum Act {
     Credentials,
     Capability,
     Mismatch,
+    Propagated,
 }
 
 impl Act {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Open,
         Self::Receive,
         Self::Access,
@@ -62,6 +63,7 @@ impl Act {
         Self::Credentials,
         Self::Capability,
         Self::Mismatch,
+        Self::Propagated,
     ];
 
     /// Its number in records.
@@ -87,6 +89,7 @@ impl Act {
             Self::Credentials => what::CREDENTIALS,
             Self::Capability => what::CAPABILITY,
             Self::Mismatch => what::MISMATCH,
+            Self::Propagated => what::PROPAGATED,
         }
     }
 
@@ -113,6 +116,7 @@ impl Act {
             Self::Credentials => "credentials",
             Self::Capability => "capability",
             Self::Mismatch => "mismatch",
+            Self::Propagated => "propagated",
         }
     }
 }

@@ -207,6 +207,8 @@ pub enum Via {
     Umount,
     /// stat(2), statx(2), access(2) and other calls that walk over an nsfs link and let go at once.
     Stat,
+    /// read(2), pread(2), readv(2): of a file in /proc that looks into a task.
+    Read,
     Ioctl,
     /// SCM_RIGHTS, pidfd_getfd(2).
     Receive,
@@ -230,6 +232,7 @@ impl Via {
             Self::Mount => "mount",
             Self::Umount => "umount",
             Self::Stat => "stat",
+            Self::Read => "read",
             Self::Ioctl => "ioctl",
             Self::Receive => "receive",
             Self::Kernel => "kernel",

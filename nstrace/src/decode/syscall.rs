@@ -55,6 +55,7 @@ const fn x86_64(nr: i32) -> Option<Via> {
         // stat, fstat, lstat, newfstatat, statx, access, faccessat, faccessat2, readlink, readlinkat, statfs, fstatfs,
         // getxattr, lgetxattr, fgetxattr, listxattr, llistxattr, flistxattr, name_to_handle_at
         4 | 5 | 6 | 262 | 332 | 21 | 269 | 439 | 89 | 267 | 137 | 138 | 191..=196 | 303 => Via::Stat,
+        0 | 17 | 19 | 515 => Via::Read, // read, pread64, readv
         16 | 514 => Via::Ioctl,
         47 | 299 | 438 | 519 | 537 => Via::Receive, // recvmsg, recvmmsg, pidfd_getfd
         _ => return None,
@@ -95,6 +96,7 @@ const fn ia32(nr: i32) -> Option<Via> {
         | 268
         | 269
         | 341 => Via::Stat,
+        3 | 145 | 180 => Via::Read, // read, readv, pread64
         54 => Via::Ioctl,
         372 | 337 | 417 | 438 => Via::Receive, // recvmsg, recvmmsg, recvmmsg_time64, pidfd_getfd
         _ => return None,
@@ -113,6 +115,7 @@ mod tests {
         assert_eq!(via(120, true), Some(Via::Clone));
         assert_eq!(via(2, true), Some(Via::Fork));
         assert_eq!(via(2, false), Some(Via::Open));
+        assert_eq!((via(3, false), via(3, true)), (Some(Via::Close), Some(Via::Read)));
         assert_eq!(via(-1, false), None);
         assert_eq!(via(i32::MIN, true), None);
         assert_eq!(via(308 | X32_BIT, false), Some(Via::Setns));

@@ -91,7 +91,7 @@ pub(super) const DEED_FACTS: &[Fact] = &[
     return_deed!(
         "mounts",
         "a contained task mounts a file system",
-        ["NST-007" "NST-008" "NST-019"],
+        ["NST-007" "NST-008"],
         ["vfs_get_tree": "fexit_deed_get_tree" "kprobe_deed_get_tree" "kretprobe_deed_get_tree"],
         without "file systems that contained tasks mount"
     ),
@@ -109,8 +109,18 @@ pub(super) const DEED_FACTS: &[Fact] = &[
         "propagation",
         "a contained task changes the propagation of a mount",
         ["NST-019"],
-        ["security_sb_mount": "fentry_deed_sb_mount" "kprobe_deed_sb_mount"],
+        [
+            "security_sb_mount": "fentry_deed_sb_mount" "kprobe_deed_sb_mount",
+            "change_mnt_propagation": "fentry_deed_change_propagation" "kprobe_deed_change_propagation"
+        ],
         without "changes of mount propagation"
+    ),
+    entry_deed!(
+        "propagated",
+        "what a contained task mounts shows in another mount namespace",
+        ["NST-019"],
+        ["propagate_mnt": "fentry_deed_propagate" "kprobe_deed_propagate"],
+        without "mounts of contained tasks that show elsewhere"
     ),
     entry_deed!(
         "roots",

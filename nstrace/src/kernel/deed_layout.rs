@@ -48,6 +48,8 @@ pub fn resolve(btf: &Btf) -> DeedLayout {
         super_block_s_user_ns: at("super_block", "s_user_ns"),
         mount_mnt: at("mount", "mnt"),
         mount_mnt_ns: at("mount", "mnt_ns"),
+        mount_mnt_share: at("mount", "mnt_share"),
+        mountpoint_m_dentry: at("mountpoint", "m_dentry"),
         vfsmount_mnt_root: at("vfsmount", "mnt_root"),
         vfsmount_mnt_flags: at("vfsmount", "mnt_flags"),
         proc_inode_vfs_inode: at("proc_inode", "vfs_inode"),
