@@ -86,8 +86,8 @@ rules! {
     HOST_MOUNT = "NST-019" High "A contained task mounted into the host or made the host its root" [ESCAPE];
     FOREIGN_CODE = "NST-020" Critical "A task of the host executed a file of a container" [ESCAPE];
     POSTURE = "NST-021" Info "A container started with less isolation than its own namespaces" ["T1610", ESCAPE];
-    ORPHAN = "NST-022" Low "A namespace outlived its members" ["T1564"];
-    HIDING = "NST-023" Low "A container hid tasks in a nested pid namespace" ["T1564"];
+    ORPHAN = "NST-022" Low "A namespace outlived its members and is kept" ["T1564"];
+    HIDING = "NST-023" Low "A container made a mount or pid namespace of its own" ["T1564"];
     BLIND = "NST-024" High "The tracer was blind for a while" ["T1562.001"];
 }
 

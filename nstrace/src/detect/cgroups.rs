@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use nstrace_common::deed::cgroup::OTHER_HIERARCHY;
+use nstrace_common::deed::cgroup::{BELOW, OTHER_HIERARCHY};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Sight, catalogue::CGROUP, words};
@@ -39,17 +39,18 @@ pub(super) fn deed(sight: Sight<'_>, paths: &Paths, deed: &Deed, found: &mut Vec
         return;
     }
     let Some(home) = lineage.homes.get(lineage.home(&deed.task)) else { return };
-    let to = match paths.paths.get(&deed.number) {
-        Some(path) if deed.detail.is_empty() => path.as_str(),
-        _ => deed.detail.as_str(),
-    };
+    // Known paths name the container as its runtime would; those of the kernel do not.
+    let known = paths.paths.get(&deed.number).map(String::as_str);
+    let to = if deed.detail.is_empty() { known.unwrap_or_default() } else { deed.detail.as_str() };
     let is_own = if deed.flags & OTHER_HIERARCHY != 0 {
         // Where the container is in that hierarchy is not known; in the root of one no container is.
         to != "/"
     } else {
         // A container whose service manager spreads its services over siblings of the first cgroup is one by its name.
         let same = || world.whose_cgroup(deed.number).is_some_and(|to| Some(to) == world.whose_cgroup(home.cgroup));
-        deed.number == home.cgroup || same() || paths.paths.get(&home.cgroup).is_none_or(|top| is_below(to, top))
+        let below = || deed.flags & BELOW != 0 && deed.task.cgroup == home.cgroup;
+        let top = paths.paths.get(&home.cgroup);
+        deed.number == home.cgroup || below() || same() || top.is_none_or(|top| is_below(known.unwrap_or(to), top))
     };
     if is_own {
         return;

@@ -83,9 +83,11 @@ pub static EXPLANATIONS: &[Explanation] = &[
             "the \
                   containers of both tasks",
         ],
-        tells_apart: "Programs that list tasks ask without audit (PTRACE_MODE_NOAUDIT) and are left out. Tasks in a \
-                  pid namespace that was shared on purpose with another container are left out. From the host \
-                  into a container is the other direction.",
+        tells_apart: "Programs that list tasks ask without audit (PTRACE_MODE_NOAUDIT) and are left out, or look at \
+                  environment, program and the like: a call that opens, reads or asks for names, and goes no further \
+                  than the task, is told as low, once for all tasks of one place. What it opens by way of a task is \
+                  NST-003. Tasks in a pid namespace that was shared on purpose with another container are left out. \
+                  From the host into a container is the other direction.",
         cannot_tell: "Debuggers and profilers that were given the host's pid namespace do the same.",
         needs: &["deed access"],
         about_namespace: true,
@@ -113,8 +115,12 @@ pub static EXPLANATIONS: &[Explanation] = &[
         rule: "NST-006",
         detects: "The kernel runs a program for itself (a core dump handler, a module loader, a release agent) by a \
                   path below the root directory of a task: it lies in a container and runs on the host as root.",
-        rests_on: &["the path that the kernel hands to its user-mode helper"],
-        tells_apart: "Helpers by paths of the host are as the host set them up.",
+        rests_on: &[
+            "the path that the kernel hands to its user-mode helper, and on whose behalf: a task that leaves a core \
+                  dump, one that wants a module, a work queue",
+            "which file that names such a program a container opened before (NST-005)",
+        ],
+        tells_apart: "Helpers that ran before, and those that the file in question does not name.",
         cannot_tell: "Programs on the host's own file system that a container replaced before.",
         needs: &["deed helper"],
         about_namespace: false,
@@ -258,18 +264,19 @@ pub static EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         rule: "NST-019",
-        detects: "A contained task makes the host's root directory its own, or makes a mount share what is mounted \
-                  below it (low).",
+        detects: "A contained task makes the host's root directory its own, mounts something on a mount that is shared \
+                  with the host or another container, or makes a mount shared (low).",
         rests_on: &[
             CONTAINED,
             "the directory entry that became the root, beside the host's",
-            "the propagation flags \
-                  of the call",
+            "the mount namespaces of the \
+                  mounts in the same peer group",
+            "the propagation flags of the call",
         ],
-        tells_apart: "Own root directories, and private or slave propagation.",
-        cannot_tell: "Whether a shared mount has a peer on the host.",
-        needs: &["deed root", "deed propagation"],
-        about_namespace: false,
+        tells_apart: "Own root directories, private and slave mounts, and shared ones whose peers are the container's own.",
+        cannot_tell: "Storage drivers that were given a shared mount in order to mount for others.",
+        needs: &["deed root", "deed propagation", "deed propagated"],
+        about_namespace: true,
     },
     Explanation {
         rule: "NST-020",
@@ -280,7 +287,9 @@ pub static EXPLANATIONS: &[Explanation] = &[
             "that the mount namespace \
                   was sealed by a container",
         ],
-        tells_apart: "Whoever enters the container first, with its mount namespace, is inside when it executes.",
+        tells_apart: "Whoever enters the container first, with its mount namespace, is inside when it executes. Whoever \
+                  makes the container's root directory its own before means to run what is there: told as low. \
+                  Reading, copying and listing a container's files is nobody's concern.",
         cannot_tell: "Who wrote the program.",
         needs: &["placed (exec)"],
         about_namespace: true,
@@ -305,18 +314,21 @@ pub static EXPLANATIONS: &[Explanation] = &[
         rule: "NST-022",
         detects: "A namespace outlived all its members: it is held by a descriptor or a mount.",
         rests_on: &["the members of the namespace and its nsfs inode"],
-        tells_apart: "Network namespaces that are kept by name before anybody enters them.",
-        cannot_tell: "What it is kept for. Streams do not raise it yet: audit does.",
+        tells_apart: "It is told when it is kept for 10 s, by the stream's own clock: managers keep the namespaces of \
+                  a container for a moment. What a container has mounted is told at once. Once for each namespace. \
+                  What was so before the watch began is what audit shows.",
+        cannot_tell: "What it is kept for: network namespaces with a name are kept so, too.",
         needs: &["namespaces at exit", "nsfs files"],
         about_namespace: true,
     },
     Explanation {
         rule: "NST-023",
-        detects: "A container made a pid namespace inside of its own that hides tasks from it.",
-        rests_on: &["the pid namespaces of the tasks of a container, beside those it was sealed with"],
-        tells_apart: "Containers inside of containers.",
-        cannot_tell: "Sandboxes of programs that a container runs. Nothing raises it yet.",
-        needs: &["forks"],
+        detects: "A container makes a mount or pid namespace of its own, and has made none of that type since it \
+                  started: tasks and files in it are not seen by the rest of the container.",
+        rests_on: &[CONTAINED, "the first namespace of each of the two types that a task of the container makes"],
+        tells_apart: "Namespaces that the container started with. Told once for each container and type.",
+        cannot_tell: "Containers inside of containers, service managers and sandboxes of programs do the same.",
+        needs: &["forks", "namespaces at setns(2) and unshare(2)", "placed (exec)"],
         about_namespace: true,
     },
     Explanation {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::posture::Grant;
-use crate::model::NsKey;
+use crate::{model::NsKey, ns::NsType};
 
 /// A home of this stream. The host is one too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Home {
     /// What it has of the host; absent in recordings of older versions.
     #[serde(default)]
     pub granted: BTreeSet<Grant>,
+    /// Types of the namespaces that its tasks made since.
+    #[serde(default)]
+    made: BTreeSet<NsType>,
     tasks: u64,
     /// Homes inside.
     inside: u64,
@@ -103,6 +106,11 @@ impl Homes {
         }
     }
 
+    /// A task of `home` made a namespace of this type: the first of them all.
+    pub fn is_first_of_type(&mut self, home: HomeId, ns_type: NsType) -> bool {
+        self.homes.get_mut(&home).is_some_and(|home| home.made.insert(ns_type))
+    }
+
     /// The namespace is gone.
     pub fn gone(&mut self, ns: NsKey) {
         let Some(owner) = self.owners.remove(&ns) else { return };
@@ -135,7 +143,8 @@ impl Homes {
         if let Some(parent) = self.homes.get_mut(&parent) {
             parent.inside += 1;
         }
-        self.homes.insert(id, Home { grade, parent, root, cgroup, set, granted, tasks: 0, inside: 0 });
+        self.homes
+            .insert(id, Home { grade, parent, root, cgroup, set, granted, made: BTreeSet::new(), tasks: 0, inside: 0 });
         id
     }
 

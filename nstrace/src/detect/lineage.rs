@@ -194,8 +194,14 @@ impl Lineage {
             Some(Mounted::Detached | Mounted::Internal) => false,
             Some(Mounted::Unknown) | None => true,
         };
-        // A runtime that runs a program of its own inside the container's mount namespace is still the runtime.
-        if !is_own(&placed.root) || !is_own(&placed.exe) {
+        // A runtime that runs a program of its own inside the container's mount namespace is still the runtime. With a root directory
+        // of its own, and nobody before it, it is the container's first program, wherever that lies.
+        let is_first = || {
+            placed.root.is_some_and(|root| !root.host_root)
+                && matches!(placed.exe.map(|exe| exe.mounted), Some(Mounted::In(_)))
+                && self.homes.sealed_with(mnt.key).is_none()
+        };
+        if !is_own(&placed.root) || !is_own(&placed.exe) && !is_first() {
             return false;
         }
         if let Some(known) =

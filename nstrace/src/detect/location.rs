@@ -54,8 +54,8 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
     }
 }
 
-/// Where a task stands when it has executed a program.
-pub(super) fn placed(sight: Sight<'_>, placed: &Placed, found: &mut Vec<Found>) {
+/// Where a task stands when it has executed a program; `is_new`: the first one of its container.
+pub(super) fn placed(sight: Sight<'_>, placed: &Placed, is_new: bool, found: &mut Vec<Found>) {
     if !placed.executed {
         return;
     }
@@ -70,7 +70,9 @@ pub(super) fn placed(sight: Sight<'_>, placed: &Placed, found: &mut Vec<Found>) 
             let mut one = Found::new(&LOCATION, task, explain).about(ns);
             one.direction = Some(Direction::Leave);
             one.from = placed.slots.get(Slot::Member(NsType::Mnt));
-            found.push(one);
+            // With which program a container starts is the choice of who starts it.
+            let is_chosen = is_new && what == "program";
+            found.push(if is_chosen { one.with_severity(Severity::Low) } else { one });
         }
     } else if sight.lineage.home(task) == HomeId::HOST
         && let Some(Mounted::In(name)) = placed.exe.map(|exe| exe.mounted)
@@ -79,6 +81,9 @@ pub(super) fn placed(sight: Sight<'_>, placed: &Placed, found: &mut Vec<Found>) 
         && sight.lineage.homes.sealed_with(ns.key).is_some()
     {
         let explain = format!("{who} is of the host and executed a file on a mount of {}", words::which(&ns));
-        found.push(Found::new(&FOREIGN_CODE, task, explain).about(ns));
+        let one = Found::new(&FOREIGN_CODE, task, explain).about(ns);
+        // Whoever makes the container's root directory its own before, means to run what is there.
+        let means_it = placed.root.is_some_and(|root| root.mounted == Mounted::In(name));
+        found.push(if means_it { one.with_severity(Severity::Low) } else { one });
     }
 }

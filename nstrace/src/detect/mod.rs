@@ -18,6 +18,7 @@ mod leave;
 pub mod lineage;
 mod location;
 mod mounts;
+mod outlived;
 mod pairs;
 mod posture;
 mod repeats;
@@ -35,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{finding::Found, lineage::Lineage, repeats::Repeats, switch::Switch};
 use crate::{
-    event::{Event, TaskInfo, TaskKey, Via},
+    event::{Event, Stamp, TaskInfo, TaskKey, Via},
     model::{Cause, Change, What, World},
 };
 
@@ -51,6 +52,8 @@ pub struct Detectors {
     cgroups: cgroups::Paths,
     #[serde(default)]
     helpers: sinks::Helpers,
+    #[serde(default)]
+    outlived: outlived::Outlived,
 }
 
 /// What one detector looks at.
@@ -70,9 +73,13 @@ pub(crate) struct Told {
 
 impl Detectors {
     /// Looks at one event of a live stream, which `world` has taken in with `changes`; appends what is found.
-    pub(crate) fn see(&mut self, world: &World, event: &Event, changes: &[Change], out: &mut Vec<Told>) {
+    pub(crate) fn see(&mut self, world: &World, stamp: Stamp, event: &Event, changes: &[Change], out: &mut Vec<Told>) {
         let mut found = Vec::new();
         self.lineage.learn_makers(event, changes);
+        outlived::first_made(&mut self.lineage, world, changes, &mut found);
+        // Before the last one that leaves is forgotten.
+        let sight = Sight { world, lineage: &self.lineage };
+        self.outlived.see(sight, stamp.boot_ns, changes, &mut found);
         match event {
             Event::Fork { creator, child, .. } => self.lineage.forked(creator, child),
             Event::Exec { task, former_tid: Some(former), .. } => self.lineage.took_over(*former, task),
@@ -86,7 +93,7 @@ impl Detectors {
             Event::Placed(placed) => {
                 let is_new = self.lineage.placed(world, placed);
                 let sight = Sight { world, lineage: &self.lineage };
-                location::placed(sight, placed, &mut found);
+                location::placed(sight, placed, is_new, &mut found);
                 if is_new {
                     posture::founded(sight, placed, &mut found);
                 }

@@ -1,4 +1,5 @@
-//! NST-007, NST-008, NST-019: devices and file systems of the host mounted or opened, and the host made a root directory.
+//! NST-007, NST-008, NST-019: devices and file systems of the host mounted or opened, what is mounted for the host to see, and
+//! the host made a root directory.
 
 use nstrace_common::file::{
     KMEM, MEM, PORT,
@@ -8,12 +9,13 @@ use nstrace_common::file::{
 use super::{
     Found, Severity, Sight,
     catalogue::{BLOCK_DEVICE, HOST_MOUNT, KERNEL_FILE_SYSTEM},
-    lineage::seen_in,
+    leave,
+    lineage::{seen, seen_in},
     words,
 };
 use crate::{
     deed::{Act, Deed, device},
-    ns::NsType,
+    ns::{NsType, Slot},
 };
 
 /// Of [`Act::Mount`]: the file system type wants a block device.
@@ -53,6 +55,8 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             let one = Found::new(&KERNEL_FILE_SYSTEM, &deed.task, explain).with_object(place.dev.into());
             found.push(match nests {
                 true if is_nesting(sight, deed) => one.with_severity(Severity::Info),
+                // In a cgroup namespace of its own it has its own part of the hierarchy, and no more.
+                true if name == "cgroup2" && has_own_cgroups(sight, deed) => one.with_severity(Severity::Low),
                 // What it shows of the host is what the task's own namespaces show; what it controls is a finding when it is opened.
                 true => one.with_severity(Severity::Medium),
                 false => one,
@@ -66,7 +70,8 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             let explain = format!("{who} opened the memory of the machine as '{}'", deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
         }
-        Act::Mknod if place.is(S_IFBLK) => {
+        // Of major number 0 are file systems without a device: nobody can open such a node.
+        Act::Mknod if place.is(S_IFBLK) && place.rdev >> 20 != 0 => {
             let explain = format!("{who} made a node of block device {}", device(place.rdev));
             let one = Found::new(&BLOCK_DEVICE, &deed.task, explain).with_severity(Severity::High);
             found.push(one.with_object(place.rdev.into()));
@@ -80,6 +85,19 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             let one = Found::new(&HOST_MOUNT, &deed.task, explain).with_severity(Severity::Low);
             found.push(one.with_object(place.ino));
         }
+        Act::Propagated => {
+            let Some(ns) = deed.ns.and_then(|name| seen(sight.world, name)) else { return };
+            let Some(direction) = leave::direction(sight, &deed.task, &ns) else { return };
+            let explain = format!(
+                "what {who} mounted on '{}' shows in {} too: its mount is shared",
+                deed.name,
+                words::which(&ns)
+            );
+            let mut one = Found::new(&HOST_MOUNT, &deed.task, explain).about(ns).with_object(place.ino);
+            one.direction = Some(direction);
+            one.from = deed.slots.get(Slot::Member(NsType::Mnt));
+            found.push(one);
+        }
         _ => {}
     }
 }
@@ -89,4 +107,8 @@ fn is_nesting(sight: Sight<'_>, deed: &Deed) -> bool {
     let Sight { world, lineage } = sight;
     seen_in(world, &deed.slots, NsType::Mnt)
         .is_some_and(|mnt| lineage.homes.is_made_inside(lineage.home(&deed.task), mnt.key))
+}
+
+fn has_own_cgroups(sight: Sight<'_>, deed: &Deed) -> bool {
+    seen_in(sight.world, &deed.slots, NsType::Cgroup).is_some_and(|cgroup| !cgroup.initial)
 }

@@ -1,7 +1,10 @@
 //! NST-005 and NST-006: files by which whoever writes them acts on the whole host, told by file system and entry, and the programs
 //! that the kernel then runs. The path by which such a file is reached says nothing: it can be mounted anywhere.
 
-use std::collections::BTreeSet;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use nstrace_common::{
     deed::open,
@@ -18,6 +21,7 @@ use super::{
 };
 use crate::{
     deed::{Act, Deed, Place},
+    event::TaskInfo,
     ns::NsType,
 };
 
@@ -71,9 +75,23 @@ fn sink(deed: &Deed, place: &Place) -> Option<Severity> {
     }
 }
 
-/// Sinks that name a program for the kernel to run.
-const NAME_A_PROGRAM: [&str; 7] =
-    ["core_pattern", "modprobe", "hotplug", "poweroff_cmd", "uevent_helper", "release_agent", "register"];
+/// Sinks that name a program for the kernel to run, and who may be running when it is started.
+const NAME_A_PROGRAM: [(&str, fn(&TaskInfo) -> bool); 6] = [
+    ("core_pattern", is_dying),
+    // Whoever wants a module, or has to do with a device, waits for it.
+    ("modprobe", |task| !is_dying(task)),
+    ("hotplug", |task| !is_dying(task)),
+    ("uevent_helper", |task| !is_dying(task)),
+    // From a work queue.
+    ("poweroff_cmd", TaskInfo::is_kernel_thread),
+    ("release_agent", TaskInfo::is_kernel_thread),
+];
+
+/// `PF_DUMPCORE` (include/linux/sched.h): it leaves a core dump behind.
+fn is_dying(task: &TaskInfo) -> bool {
+    const PF_DUMPCORE: u32 = 0x200;
+    task.flags & PF_DUMPCORE != 0
+}
 
 /// Programs that are remembered to have been run before.
 const REMEMBERED: usize = 256;
@@ -81,10 +99,11 @@ const REMEMBERED: usize = 256;
 /// What the kernel ran, and whether a container has had a say in it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Helpers {
-    /// Run before any container named a program.
+    /// Run before any container could name them.
     before: BTreeSet<String>,
-    /// Who named one last.
-    named_by: Option<String>,
+    /// Sink, and who opened it last.
+    #[serde(default)]
+    named_by: BTreeMap<Cow<'static, str>, String>,
 }
 
 pub(super) fn deed(sight: Sight<'_>, contained: bool, helpers: &mut Helpers, deed: &Deed, found: &mut Vec<Found>) {
@@ -103,8 +122,8 @@ pub(super) fn deed(sight: Sight<'_>, contained: bool, helpers: &mut Helpers, dee
             } else {
                 return;
             };
-            if NAME_A_PROGRAM.contains(&deed.name.as_str()) {
-                helpers.named_by = Some(who.clone());
+            if let Some((name, _)) = NAME_A_PROGRAM.into_iter().find(|(name, _)| deed.name == *name) {
+                helpers.named_by.insert(Cow::Borrowed(name), who.clone());
             }
             let object = place.ino ^ u64::from(place.dev) << 32;
             found.push(Found::new(&HOST_SINK, &deed.task, explain).with_severity(severity).with_object(object));
@@ -112,12 +131,13 @@ pub(super) fn deed(sight: Sight<'_>, contained: bool, helpers: &mut Helpers, dee
         Act::Helper => {
             // By way of a task's root directory the kernel reaches into a mount namespace that is not its own.
             let reaches = deed.detail.starts_with("/proc/");
-            let named = helpers.named_by.as_ref().filter(|_| !helpers.before.contains(&deed.detail));
-            let why = match named {
-                Some(who) => format!("after {who} could name it"),
+            let may_run = NAME_A_PROGRAM.into_iter().filter(|(_, runs)| runs(&deed.task));
+            let named = may_run.filter_map(|(name, _)| helpers.named_by.get_key_value(name)).next();
+            let why = match named.filter(|_| !helpers.before.contains(&deed.detail)) {
+                Some((sink, who)) => format!("after {who} could name it in '{sink}'"),
                 None if reaches => "a file below a task's own root directory".to_owned(),
                 None => {
-                    if helpers.named_by.is_none() && helpers.before.len() < REMEMBERED {
+                    if helpers.before.len() < REMEMBERED {
                         helpers.before.insert(deed.detail.clone());
                     }
                     return;

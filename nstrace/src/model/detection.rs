@@ -26,7 +26,7 @@ impl World {
     pub(super) fn detect(&mut self, stamp: Stamp, event: &Event, told: usize, out: &mut Vec<Change>) {
         let mut found = Vec::new();
         let mut detectors = std::mem::take(&mut self.detectors);
-        detectors.see(self, event, &out[told..], &mut found);
+        detectors.see(self, stamp, event, &out[told..], &mut found);
         self.detectors = detectors;
         // A deed has a line when, and only when, a finding rests on it.
         let mut line = None;

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     container,
+    deed::Act,
     discover::{Proc, cgroup::CgroupTree, clock, oci::OciState, snapshot},
     event::{Event, Stamp, Stamped, TaskInfo, TaskKey},
 };
@@ -82,6 +83,8 @@ impl Places {
                 self.place(proc, task, stamped.stamp, events);
                 self.placed.remove(&task.key);
             }
+            // Whether that is below the container's own is told by the two paths.
+            Event::Deed(deed) if deed.act == Act::Cgroup => self.announce_cgroup(deed.number, stamped.stamp, events),
             _ => {}
         }
     }
