@@ -1,7 +1,11 @@
 //! Attacks and honest work with nstrace watching: each attack that is seen in this attach mode yields its finding, with the task
 //! and the namespace; a refused one and honest work yield none. What was recorded meanwhile replays to the same bytes.
 
-use std::{collections::BTreeMap, process::Command, time::Instant};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use anyhow::{bail, ensure};
 use nstrace_tests::{
@@ -30,6 +34,8 @@ struct Done {
     tried: Vec<Tried>,
     /// What, from when, to when.
     honest: Vec<(&'static str, u64, u64)>,
+    /// Tasks of the host that executed a file of a container: pid, from when, to when.
+    led_astray: Vec<(u32, u64, u64)>,
 }
 
 impl Done {
@@ -40,6 +46,14 @@ impl Done {
         let mut faults: Vec<String> = seen.filter_map(|tried| tried.fault(&findings)).collect();
         if facts.unseen("denied-setns-unshare").is_none() {
             faults.extend(self.tried.iter().filter_map(|tried| tried.denial_missing(lines)));
+        }
+        // Where the mount of a program can be read at all.
+        for (pid, began, ended) in self.led_astray.iter().filter(|_| facts.unseen("opens").is_none()) {
+            let is_it =
+                |f: &&Finding| f.rule == "NST-020" && f.alerts() && f.task.as_ref().is_some_and(|t| t.pid == *pid);
+            if !findings.iter().filter(|f| (*began..=*ended).contains(&f.boot_ns)).any(|f| is_it(&f)) {
+                faults.push(format!("pid {pid} of the host executed a file of a container: no NST-020"));
+            }
         }
         for (name, began, ended) in &self.honest {
             let alleged = findings.iter().filter(|f| f.alerts() && (*began..=*ended).contains(&f.boot_ns));
@@ -60,6 +74,11 @@ fn own_runtime(stage: &mut Stage) -> anyhow::Result<Done> {
         let tried = rows.into_iter().zip(acts);
         done.tried.extend(tried.map(|(row, act)| Tried { row, act, began, ended, runtime: "own" }));
     }
+    let began = boot_ns();
+    let mut astray = Command::new(format!("/proc/{}/root/escape", stage.given().neighbour_pid));
+    let mut child = astray.arg("list").stdout(Stdio::null()).spawn()?;
+    ensure!(child.wait()?.success(), "{astray:?} failed");
+    done.led_astray.push((child.id(), began, boot_ns()));
     done.honest = honest::work(stage)?;
     Ok(done)
 }
@@ -75,7 +94,7 @@ fn real_runtime(stage: &mut Stage, runtime: Runtime) -> anyhow::Result<Done> {
     let tried = tried.map(|(row, act)| Tried { row, act, began, ended, runtime: runtime.name() }).collect();
     let began = boot_ns();
     honest::engine(runtime)?;
-    Ok(Done { tried, honest: vec![(runtime.name(), began, boot_ns())] })
+    Ok(Done { tried, honest: vec![(runtime.name(), began, boot_ns())], ..Done::default() })
 }
 
 fn settled(watch: Watch, done: &Done) -> anyhow::Result<Ended> {
@@ -199,7 +218,7 @@ fn rootless_podman_is_honest() {
         let watch = Watch::start(&[])?;
         let began = boot_ns();
         honest::engine(Runtime::Rootless)?;
-        let done = Done { tried: Vec::new(), honest: vec![("rootless podman", began, boot_ns())] };
+        let done = Done { honest: vec![("rootless podman", began, boot_ns())], ..Done::default() };
         settled(watch, &done).map(drop)
     };
     if let Err(error) = without_loss("rootless podman", watched) {

@@ -15,6 +15,16 @@ type Work = fn(&Stage) -> anyhow::Result<Option<&'static str>>;
 pub const WORKS: &[(&str, Work)] = &[
     ("container", |stage| done(stage.run_contained("none", &["/bin/true"]))),
     ("ps in a container that shares the host's pids", |stage| done(stage.run_contained("hostpid", &["/bin/ps"]))),
+    ("list of all tasks in a container that shares the host's pids", |stage| {
+        done(stage.run_contained("hostpid", &["/escape", "benign", "list-tasks"]))
+    }),
+    ("files of a container", |stage| {
+        let root = format!("/proc/{}/root", stage.given().neighbour_pid);
+        run_well(Command::new("cp").args([&format!("{root}/escape"), &format!("{root}/tmp/copy")]))?;
+        run_well(Command::new("rm").arg(format!("{root}/tmp/copy")))?;
+        // Its root directory before its programs: that is what is meant.
+        done(run_well(Command::new("chroot").args([&root, "/escape", "list"])))
+    }),
     ("nested container", |stage| {
         done(stage.run_contained("none", &["/escape", "contain", "/inner", "none", "/bin/true"]))
     }),

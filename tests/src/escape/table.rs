@@ -62,7 +62,6 @@ impl Row {
 use Owes::{DeniedLine, Finding, FindingOfAnother, Nothing, Refusal, RefusalOf, Unseen};
 
 const ORDINARY: &str = "NST-015: CAP_SYS_ADMIN over a user namespace of one's own is what every nested runtime uses";
-const PEERS: &str = "NST-019: no record of a mount tells the peer group of the mount it is mounted on";
 
 /// The whole suite. User and pid namespaces are missing from the setns rows because nobody leaves them upwards: an
 /// ancestor is refused (user_namespaces(7), pid_namespaces(7)).
@@ -86,6 +85,8 @@ pub const ROWS: &[Row] = &[
     row("leaked-fd-fchdir", "leakedfd", Finding("NST-003", "roots")),
     row("leaked-cwd", "leakedcwd", Finding("NST-003", "placed")),
     row("ptrace-seize", "hostpid", Finding("NST-004", "accesses")).everywhere(),
+    row("proc-environ", "hostpid", Finding("NST-004", "accesses")).everywhere(),
+    row("proc-root-mkdir", "hostpid", Finding("NST-004", "accesses")),
     row("proc-mem", "hostpid", Finding("NST-004", "accesses")).everywhere().or_missing(),
     row("process-vm-readv", "hostpid", Finding("NST-004", "accesses")).everywhere(),
     row("pidfd-getfd", "hostpid", Finding("NST-004", "accesses")).everywhere(),
@@ -136,7 +137,13 @@ pub const ROWS: &[Row] = &[
     row("cgroup-procs", "hostcgroup", Finding("NST-018", "cgroups")),
     row("chroot-host", "hostroot", Finding("NST-019", "roots")),
     row("pivot-root-host", "hostroot", Finding("NST-019", "roots")),
-    row("mount-propagates", "sharedmount", Unseen(PEERS)),
+    row("mount-propagates", "sharedmount", Finding("NST-019", "propagated")),
+    row("bind-propagates", "sharedmount", Finding("NST-019", "propagated")),
+    row("share-mount", "", Finding("NST-019", "propagation")),
+    row("share-mount-setattr", "", Finding("NST-019", "propagation")).or_missing(),
+    row("keep-namespace", "", Finding("NST-022", "pinned")),
+    // In a container of its own: it is told of the first of each type.
+    row("hide-tasks", "timens", Finding("NST-023", "setns-unshare")),
 ];
 
 /// The rows, those with the same needs together: one container is enough for them.

@@ -11,6 +11,8 @@ use crate::attempt::{Attempt, Technique, check, done, skip};
 
 pub const ALL: &[Technique] = &[
     ("ptrace-seize", seize),
+    ("proc-environ", environment),
+    ("proc-root-mkdir", make_folder),
     ("proc-mem", memory),
     ("process-vm-readv", read_memory),
     ("pidfd-getfd", take_descriptor),
@@ -26,6 +28,19 @@ fn seize(given: &Given) -> Attempt {
 
 fn compare(bytes: &[u8]) -> Attempt {
     if bytes == SECRET.as_bytes() { done("read") } else { skip("other bytes are there") }
+}
+
+fn environment(given: &Given) -> Attempt {
+    let bytes = std::fs::read(format!("/proc/{}/environ", given.host_pid))?;
+    done(format!("{} bytes", bytes.len()))
+}
+
+/// Changes the host without a file that is opened there.
+fn make_folder(given: &Given) -> Attempt {
+    let folder = format!("/proc/{}/cwd/made", given.host_pid);
+    std::fs::create_dir(&folder)?;
+    std::fs::remove_dir(&folder)?;
+    done(folder)
 }
 
 fn memory(given: &Given) -> Attempt {

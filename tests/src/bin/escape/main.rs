@@ -19,6 +19,7 @@ mod handles;
 mod helpers;
 mod id_maps;
 mod locations;
+mod outlived;
 mod roots;
 mod setns;
 mod sinks;
@@ -48,6 +49,7 @@ const FAMILIES: &[&[Technique]] = &[
     id_maps::ALL,
     cgroups::ALL,
     roots::ALL,
+    outlived::ALL,
 ];
 
 fn main() -> ExitCode {
