@@ -329,13 +329,14 @@ pub fn reap_any() -> Option<u32> {
     u32::try_from(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }).ok().filter(|&pid| pid != 0)
 }
 
-/// Waits for any child to end and reaps it; None when there is none.
-pub fn wait_any() -> Option<u32> {
+/// Waits for any child to end and reaps it, with its raw wait status; None when there is none.
+pub fn wait_any() -> Option<(u32, i32)> {
+    let mut status = 0;
     loop {
-        // SAFETY: no status is asked for.
-        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } {
+        // SAFETY: `status` is valid for writing.
+        match unsafe { libc::waitpid(-1, &raw mut status, 0) } {
             -1 if Errno::last() == Errno(libc::EINTR) => {}
-            pid => return u32::try_from(pid).ok(),
+            pid => return u32::try_from(pid).ok().map(|pid| (pid, status)),
         }
     }
 }
@@ -366,10 +367,25 @@ pub fn await_child() {
     unsafe { libc::sigwait(&raw const set, &raw mut signal) };
 }
 
-/// The child exists and has not ended; one that has is reaped.
-pub fn is_running(pid: u32) -> bool {
-    // SAFETY: no status is asked for.
-    unsafe { libc::waitpid(pid as i32, std::ptr::null_mut(), libc::WNOHANG) == 0 }
+/// Of a child that may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Child {
+    Runs,
+    /// It is reaped now; the raw wait status.
+    Ended(i32),
+    /// Nobody's, or reaped before.
+    None,
+}
+
+/// Looks after a child without waiting.
+pub fn look_after(pid: u32) -> Child {
+    let mut status = 0;
+    // SAFETY: `status` is valid for writing.
+    match unsafe { libc::waitpid(pid as i32, &raw mut status, libc::WNOHANG) } {
+        0 => Child::Runs,
+        -1 => Child::None,
+        _ => Child::Ended(status),
+    }
 }
 
 /// Orphans among the descendants of this process become its children.

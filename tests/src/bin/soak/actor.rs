@@ -134,16 +134,21 @@ impl Actor {
     }
 
     /// Waits for the end of a child, by its number for this process. Others that die meanwhile are reaped too: the init of a
-    /// pid namespace does not end before everybody in it has been reaped.
-    pub fn reap(&mut self, local: u32) {
-        while sys::is_running(local) {
-            match sys::wait_any() {
-                Some(reaped) if reaped == local => break,
-                Some(reaped) => self.child_ended(reaped),
-                None => break,
-            }
+    /// pid namespace does not end before everybody in it has been reaped. True when a signal ended it.
+    pub fn reap(&mut self, local: u32) -> bool {
+        let mut found = sys::look_after(local);
+        while found == sys::Child::Runs {
+            found = match sys::wait_any() {
+                Some((reaped, status)) if reaped == local => sys::Child::Ended(status),
+                Some((reaped, _)) => {
+                    self.child_ended(reaped);
+                    sys::look_after(local)
+                }
+                None => sys::Child::None,
+            };
         }
         self.last_reaped = Some(local);
+        matches!(found, sys::Child::Ended(status) if libc::WIFSIGNALED(status))
     }
 
     /// Reaps those that have ended by themselves.

@@ -68,6 +68,10 @@ pub struct Expected {
     pub trouble: Vec<String>,
     /// Processes of this round that had several threads.
     pub threaded: HashSet<u32>,
+    /// Nobody knows what they did last in this round.
+    pub excused: HashSet<u32>,
+    /// Processes that were killed in the middle of something.
+    pub killed: u64,
     /// Every process of this run.
     pub named: HashSet<u32>,
     /// Their parents ended, so shall they.
@@ -82,6 +86,7 @@ impl Expected {
         self.items.clear();
         self.log.clear();
         self.threaded.clear();
+        self.excused.clear();
     }
 
     /// Namespaces that messages and rings keep.
@@ -119,6 +124,15 @@ impl Expected {
             Record::Call { pid, call, flags, errno: Some(errno), .. } => self.denied(*pid, call, *flags, errno),
             Record::Exec { pid, tid, after } => self.exec(*pid, *tid, after),
             Record::Exit { pid } => self.exit(*pid),
+            Record::Killed { pid, parent } => {
+                self.killed += 1;
+                // What it made for a child that never spoke.
+                self.excused.insert(*parent);
+                if let Some(pid) = pid {
+                    self.excuse(*pid);
+                    self.exit(*pid);
+                }
+            }
             Record::ThreadExit { pid, tid } => self.thread_exit(*pid, *tid),
             Record::Sent { pid, ns_type, inum } => {
                 if let Some(process) = self.processes.get_mut(pid) {
@@ -234,6 +248,15 @@ impl Expected {
         {
             process.threads.insert(pid, slots);
             self.moved(pid, pid, "exec", 0, 0, after);
+        }
+    }
+
+    /// The process and its descendants were killed in the middle of something.
+    fn excuse(&mut self, pid: u32) {
+        self.excused.insert(pid);
+        let children: Vec<u32> = self.processes.iter().filter(|(_, p)| p.parent == pid).map(|(pid, _)| *pid).collect();
+        for child in children {
+            self.excuse(child);
         }
     }
 

@@ -72,6 +72,13 @@ pub enum Record {
     Exit {
         pid: u32,
     },
+    /// A signal ended the process in the middle of its operations, or before it could say that it was born. It was in a pid
+    /// namespace whose init was about to die when it was made: the end of the init's parent comes to the init as a signal, and
+    /// from there to all others in there, while the rest of the family goes on.
+    Killed {
+        pid: Option<u32>,
+        parent: u32,
+    },
     ThreadExit {
         pid: u32,
         tid: u32,

@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
         let lives = &guard.0;
         format!(
             "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census, {} looks), \
-             {} records overtaken by what followed, {} lost in {} losses {:?}, {} resynced ({} ends told too early), {:.0} s (acting {:.0}, awaiting lines {:.0}, comparing {:.0})",
+             {} killed in the middle, {} records overtaken by what followed, {} lost in {} losses {:?}, {} resynced ({} ends told too early), {:.0} s (acting {:.0}, awaiting lines {:.0}, comparing {:.0})",
             self.expected.operations,
             self.expected.processes_made,
             lives.created,
@@ -302,6 +302,7 @@ impl<'a> Run<'a> {
             self.lossy_rounds,
             self.censuses,
             self.looks,
+            self.expected.killed,
             self.tolerated_before.overtaken,
             lives.lost,
             lives.losses,

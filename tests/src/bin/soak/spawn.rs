@@ -39,15 +39,18 @@ pub fn child(actor: &mut Actor, how: How, flags: u64, ops: &[Op], then: Then) {
             actor.reborn(writer);
             let call = if flags == 0 { "fork" } else { call }.to_owned();
             say(&Record::Born { pid: actor.pid, parent, call, flags, slots: actor.slots });
+            sys::write_number(writer, actor.pid);
             actor.settle_in(flags, true);
             actor.perform_all(ops);
             go_on(actor, then);
         }
         Ok(local) => {
             sys::close(writer);
+            let born = sys::read_number(reader);
             match sys::read_number(reader) {
                 Some(pid) => actor.children.push(Child { local, pid }),
-                None => actor.reap(local),
+                None if actor.reap(local) => say(&Record::Killed { pid: born, parent }),
+                None => {}
             }
             sys::close(reader);
         }
