@@ -346,6 +346,7 @@ layout! {
     files_struct_fdt,
     fdtable_fd,
     fdtable_max_fds,
+    fdtable_open_fds,
     /// From the start of a `struct file` to the end of the last of these members; no offset.
     file_span,
     file_f_inode,

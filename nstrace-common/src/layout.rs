@@ -125,6 +125,9 @@ impl Layout {
     };
 }
 
+/// The number of no helper, called in place of `bpf_rdonly_cast`: which number that has is known when the object is loaded.
+pub const RDONLY_CAST: usize = 0x4e53_0001;
+
 /// What the programs may do on this kernel, and whom they leave out.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -138,9 +141,9 @@ pub struct Config {
     /// `inum` of the initial namespaces, indexed as `slots::{MNT…TIME}`: a task whose ten slots hold only these, and
     /// keep holding them, is not reported.
     pub initial: [u32; TYPES],
-    /// 1: the census loads members of structures that the verifier knows by their type directly, which is several times as
-    /// fast as `bpf_probe_read_kernel`.
-    pub direct: u32,
+    /// 1: the census reads memory by loads from addresses that `bpf_rdonly_cast` makes pointers (6.17+), which takes a fraction
+    /// of the time of `bpf_probe_read_kernel`.
+    pub casts: u32,
     /// Whose tasks and files the census reports: 0 of all processes, 1 of those with an even id, 2 of the others.
     pub share: u32,
 }
@@ -148,5 +151,5 @@ const _: () = assert!(size_of::<Config>() == 52);
 
 impl Config {
     pub const DEFAULT: Self =
-        Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], direct: 0, share: 0 };
+        Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], casts: 0, share: 0 };
 }

@@ -2,65 +2,68 @@
 //! paths that the verifier walks, and loading has to be quick.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use nstrace_common::layout::ABSENT;
+use nstrace_common::layout::{ABSENT, RDONLY_CAST};
 
-use crate::config::direct;
+use crate::config::casts;
 
 /// A pointer to a kernel structure.
 pub type Kptr = *const u8;
 
+/// `bpf_rdonly_cast(base, 0)`: the same address, which the verifier lets be read at any offset.
+#[inline(always)]
+fn cast(base: u64) -> Kptr {
+    // SAFETY: the loader puts the function's number in the place of this one; it takes any number, and a type number 0.
+    let cast: extern "C" fn(u64, u32) -> Kptr = unsafe { core::mem::transmute(RDONLY_CAST) };
+    cast(base, 0)
+}
+
 macro_rules! load {
-    ($name:ident, $ty:ty) => {
+    ($name:ident, $function:ident, $ty:ty) => {
         /// The member at `offset` of the structure at `base`; 0 when either is absent or unreadable.
         #[inline(always)]
         pub fn $name(base: Kptr, offset: u32) -> $ty {
-            // A constant to the verifier.
+            $function(base as u64, offset) as $ty
+        }
+
+        /// The same as a global function, which the verifier walks once, and not at each of some two hundred places.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $function(base: u64, offset: u32) -> u64 {
             if offset == ABSENT {
                 return 0;
+            }
+            // A constant to the verifier.
+            if casts() {
+                // SAFETY: the kernel turns a fault, or an address that is none of its own, into 0.
+                return unsafe { cast(base).wrapping_add(offset as usize).cast::<$ty>().read_volatile() }.into();
             }
             let mut value: $ty = 0;
             // SAFETY: the helper checks the address (null is refused without a fault) and writes `size` bytes to `value`,
             // zeroes when it refuses.
             unsafe {
-                let at = base.wrapping_add(offset as usize);
+                let at = (base as Kptr).wrapping_add(offset as usize);
                 bpf_probe_read_kernel((&raw mut value).cast(), size_of::<$ty>() as u32, at.cast())
             };
-            value
+            value.into()
         }
     };
 }
 
-load!(load_u32, u32);
-load!(load_u64, u64);
+load!(load_u32, census_load32, u32);
+load!(load_u64, census_load64, u64);
+
+/// As [`load_u64`] of a member that there is, where [`casts`] says so, and without the call of a function.
+#[inline(always)]
+pub fn fetched(base: u64, offset: u32) -> u64 {
+    // SAFETY: as in `load_u64`.
+    unsafe { cast(base).wrapping_add(offset as usize).cast::<u64>().read_volatile() }
+}
 
 /// The pointer member at `offset`.
 #[inline(always)]
 pub fn load_ptr(base: Kptr, offset: u32) -> Kptr {
     load_u64(base, offset) as Kptr
 }
-
-macro_rules! peek {
-    ($name:ident, $load:ident, $ty:ty) => {
-        /// The member at `offset` of a structure whose type the verifier knows: `base` is from a program's context, or was
-        /// peeked from such a structure. 0 when unreadable. A pointer is no number to the verifier; see [`number`].
-        #[inline(always)]
-        pub fn $name(base: Kptr, offset: u32) -> $ty {
-            // Constants to the verifier.
-            if offset == ABSENT {
-                return 0;
-            }
-            if direct() {
-                // SAFETY: the verifier accepts this load only inside the type; the kernel turns a fault into 0.
-                unsafe { base.wrapping_add(offset as usize).cast::<$ty>().read_volatile() }
-            } else {
-                $load(base, offset)
-            }
-        }
-    };
-}
-
-peek!(peek_u32, load_u32, u32);
-peek!(peek_u64, load_u64, u64);
 
 /// The address as a number, by way of `place` in a map, where the verifier forgets types: to calculate with, and to pass to
 /// a global function.

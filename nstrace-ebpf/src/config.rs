@@ -31,11 +31,11 @@ pub fn typed() -> bool {
     constant(&CONFIG.typed) != 0
 }
 
-/// See `Config::direct`; the census only.
+/// See `Config::casts`; the census only.
 #[inline(always)]
 #[allow(dead_code, reason = "the tracer has `typed`")]
-pub fn direct() -> bool {
-    constant(&CONFIG.direct) != 0
+pub fn casts() -> bool {
+    constant(&CONFIG.casts) != 0
 }
 
 /// `bpf_get_current_task_btf` and `bpf_task_pt_regs` exist.

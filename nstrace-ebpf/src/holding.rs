@@ -59,8 +59,9 @@ pub extern "C" fn census_open(visit: u64, file: u64) -> u32 {
     scratch.set_file(file as Kptr);
     census_on(visit);
     let magic = scratch.magic;
-    if magic == SOCKFS
-        || magic == NSFS
+    if magic == SOCKFS {
+        census_socket(visit, scratch.sock());
+    } else if magic == NSFS
         || magic == ANON_INODE
         || magic == PIDFS
         || magic == PROC
@@ -90,14 +91,19 @@ fn owner_member() -> u32 {
 pub fn hold(visit: u64) {
     let Some(scratch) = scratch() else { return };
     let magic = scratch.by_inode();
-    census_object(visit, magic);
+    if magic == SOCKFS {
+        census_socket(visit, scratch.sock());
+    } else {
+        census_object(visit, magic);
+    }
     census_opener(visit);
     census_owner(visit);
     census_mounted(visit, magic);
     census_super_block(visit, magic);
 }
 
-/// What the file is: a namespace, or something that holds some.
+/// What the file is: a namespace, or something that holds some. Sockets are for [`census_socket`]: the kernel allows eight
+/// functions to be called from one another.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn census_object(visit: u64, magic: u64) -> u32 {
@@ -110,7 +116,6 @@ pub extern "C" fn census_object(visit: u64, magic: u64) -> u32 {
             scratch.record.ns = nsfs(visit, inode);
             scratch.put();
         }
-        SOCKFS => _ = census_socket(visit, load_u64(scratch.private as Kptr, census!(socket_sk))),
         ANON_INODE => anonymous(visit, scratch),
         PIDFS => _ = census_pid(visit, load_u64(inode, offset!(inode_i_private)), what::PIDFD),
         PROC => procfs(visit, scratch, file, inode),

@@ -10,7 +10,7 @@ use crate::{
     config::{offset, self_tgid},
     holding::census_opener,
     iter_tasks::IterationMeta,
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, number},
     mounted::{census_mounted, census_super_block},
     scratch::{scratch, write_held},
     seen::{Visit, census, describe, describe_waiting},
@@ -41,11 +41,13 @@ pub fn census_memory(ctx: *mut MemoryIteration) -> i32 {
     if task.is_null() || vma.is_null() {
         return 0;
     }
+    let Some(scratch) = scratch() else { return 0 };
+    let vma = number(&mut scratch.file, vma) as Kptr;
+    let task = number(&mut scratch.task, task) as Kptr;
     let file = load_ptr(vma, census!(vm_area_struct_vm_file));
     if file.is_null() || load_u32(task, offset!(task_tgid)) == self_tgid() {
         return 0;
     }
-    let Some(scratch) = scratch() else { return 0 };
     scratch.begin(load_u32(task, offset!(task_pid)), load_u32(task, offset!(task_tgid)), place::MAPPING);
     scratch.set_file(file);
     // Of the files on a tmpfs only those of shared memory have private data.

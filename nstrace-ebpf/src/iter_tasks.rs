@@ -10,7 +10,7 @@ use nstrace_common::{
 
 use crate::{
     config::{is_others, offset},
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, peek_u32, peek_u64},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, number},
     seen::{Visit, census, describe, describe_waiting, head, key},
     slots::for_each_nsproxy_slot,
     task::active_pid_ns,
@@ -41,6 +41,7 @@ static TASK_OUT: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 #[repr(C)]
 struct Scratch {
     record: Task,
+    task: u64,
     /// Addresses of the namespaces in the slots, of which the record has the keys.
     spaces: [u64; SLOTS],
     /// When they were described. A visit that is repeated has to describe them again.
@@ -74,12 +75,6 @@ impl TaskIteration {
         // SAFETY: `meta` is valid while the program runs.
         unsafe { Visit { seq: (*self.meta).seq, number: (*self.meta).seq_num + 1 } }
     }
-
-    /// The visited task.
-    #[inline(always)]
-    pub fn task(&self) -> Kptr {
-        self.task
-    }
 }
 
 #[unsafe(no_mangle)]
@@ -93,24 +88,27 @@ pub fn census_task(ctx: *mut TaskIteration) -> i32 {
     0
 }
 
-/// Writes the record of the visited task, whose namespaces [`describe_waiting`] has to describe; false: it is not to be told.
+/// Writes the record of the visited task, whose namespaces [`describe_waiting`] has to describe; returns its address, null: it
+/// is not to be told.
 ///
 /// # Safety
 /// `ctx` is the context the kernel passed.
 #[inline(always)]
-pub unsafe fn tell_task(ctx: *mut TaskIteration, visit: Visit) -> bool {
+pub unsafe fn tell_task(ctx: *mut TaskIteration, visit: Visit) -> Kptr {
     // SAFETY: as the caller promises.
     let (session, task) = unsafe { ((*(*ctx).meta).session_id, (*ctx).task) };
-    if task.is_null() {
-        return false;
-    }
-    let tgid = peek_u32(task, offset!(task_tgid));
-    if is_others(tgid) {
-        return false;
-    }
-    let Some(to) = TASK_OUT.get_ptr_mut(0) else { return false };
+    let none = core::ptr::null();
+    let Some(to) = TASK_OUT.get_ptr_mut(0) else { return none };
     // SAFETY: the scratch slot of this CPU, of whose record every field is written.
     let scratch = unsafe { &mut *to };
+    if task.is_null() {
+        return none;
+    }
+    let task = number(&mut scratch.task, task) as Kptr;
+    let tgid = load_u32(task, offset!(task_tgid));
+    if is_others(tgid) {
+        return none;
+    }
     write_task(&mut scratch.record, task, tgid);
 
     // SAFETY: the helper writes as many bytes as there are, zeroes when there is no nsproxy.
@@ -141,16 +139,15 @@ pub unsafe fn tell_task(ctx: *mut TaskIteration, visit: Visit) -> bool {
         scratch.record.slots[PID] = describe(visit.number, scratch.spaces[PID] as Kptr, PID as u32);
     }
     visit.write(&scratch.record);
-    true
+    task
 }
 
-/// Everything but the slots. Pointers are loaded without their type: for each typed one the verifier searches the kernel's
-/// BTF by name, which takes as long as some thousand loads.
+/// Everything but the slots.
 #[inline(always)]
 fn write_task(record: &mut Task, task: Kptr, tgid: u32) {
     let real_cred = load_ptr(task, offset!(task_real_cred));
     record.head = head::<Task>(kind::TASK);
-    record.start_boottime = peek_u64(task, offset!(task_start_boottime));
+    record.start_boottime = load_u64(task, offset!(task_start_boottime));
     record.cgroup = cgroup_of(task);
     record.nsproxy = load_u64(task, offset!(task_nsproxy));
     record.real_cred = real_cred as u64;
@@ -172,12 +169,12 @@ fn write_task(record: &mut Task, task: Kptr, tgid: u32) {
     let exe_cred = load_ptr(load_ptr(mm, census!(mm_struct_exe_file)), census!(file_f_cred));
     record.exe_cred = exe_cred as u64;
     record.exe_user = key(load_ptr(exe_cred, offset!(cred_user_ns)), USER as u32);
-    record.tid = peek_u32(task, offset!(task_pid));
+    record.tid = load_u32(task, offset!(task_pid));
     record.tgid = tgid;
     record.ppid = load_u32(load_ptr(task, census!(task_real_parent)), offset!(task_tgid));
     record.uid = load_u32(real_cred, offset!(cred_uid));
-    record.flags = peek_u32(task, offset!(task_flags));
-    record.exit_state = peek_u32(task, census!(task_exit_state));
+    record.flags = load_u32(task, offset!(task_flags));
+    record.exit_state = load_u32(task, census!(task_exit_state));
     // SAFETY: the helper writes sixteen bytes.
     unsafe {
         let comm = task.wrapping_add(offset!(task_comm) as usize);

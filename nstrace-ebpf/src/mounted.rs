@@ -31,6 +31,9 @@ pub extern "C" fn census_on(visit: u64) -> u32 {
         scratch.magic = load_u64(super_block as Kptr, census!(super_block_s_magic));
         scratch.known_mount = scratch.mount;
         scratch.known_holds = 0;
+        if scratch.magic == SOCKFS {
+            scratch.socket_mount = scratch.mount;
+        }
     }
     let magic = scratch.magic;
     // Inside the kernel.

@@ -8,6 +8,7 @@ use aya_ebpf::{
 use nstrace_common::census::{FILE_COPY, File, Namespace, kind};
 
 use crate::{
+    config::casts,
     kernel_memory::{Kptr, load_u64},
     seen::{Visit, census, head},
 };
@@ -22,6 +23,8 @@ const _: () = assert!(HELD * size_of::<File>() + 16 * size_of::<Namespace>() <= 
 /// The file that is looked at and what was found to be held; one reader runs at a time.
 #[repr(C)]
 pub struct Scratch {
+    /// Address of the visited task.
+    pub task: u64,
     pub file: u64,
     pub inode: u64,
     pub super_block: u64,
@@ -34,8 +37,9 @@ pub struct Scratch {
     /// `struct vfsmount`.
     pub mount: u64,
     pub private: u64,
-    /// The array of a file table, and how long it is.
+    /// The array of a file table, the bits of those that are open, and how long it is.
     pub slots: u64,
+    pub open: u64,
     pub slot_count: u32,
     pub count: u32,
     /// The mount that was asked last, and whether that held something: most files of a process are on few.
@@ -49,13 +53,19 @@ pub struct Scratch {
     /// What all its records have, and what the next one has.
     pub record: File,
     copy: [u64; FILE_COPY / 8],
-    /// Some of `slots`.
+    /// Some of `slots`, from the place `from` on: as many as there are up to the last one that has a file.
     pub chunk: [u64; CHUNK],
+    pub from: u32,
+    pub end: u32,
+    /// Of each that is a socket the `struct socket` or `struct sock`.
+    pub sockets: [u64; CHUNK],
+    /// The mount that all sockets are on, as soon as one was met.
+    pub socket_mount: u64,
     held: [File; HELD],
 }
 
-/// Places of a file table that are read at once. Tables have a multiple of as many.
-pub const CHUNK: usize = 64;
+/// Places of a file table that are read at once: as many as bits are. Tables have a multiple of as many.
+pub const CHUNK: usize = 32;
 
 /// An object, the key of the namespace it holds, and what its records tell.
 #[repr(C)]
@@ -104,8 +114,8 @@ impl Scratch {
     pub fn set_file(&mut self, file: Kptr) {
         self.file = file as u64;
         let span = census!(file_span);
-        // A constant to the verifier.
-        if span as usize <= FILE_COPY {
+        // Constants to the verifier.
+        if !casts() && span as usize <= FILE_COPY {
             // SAFETY: the helper writes as many bytes, which is room there is; zeroes when it cannot read.
             unsafe { bpf_probe_read_kernel((&raw mut self.copy).cast(), span, file.cast()) };
         }
@@ -123,10 +133,19 @@ impl Scratch {
         self.magic
     }
 
+    /// The `struct sock` of the file, which is a socket.
+    #[inline(always)]
+    pub fn sock(&self) -> u64 {
+        load_u64(self.private as Kptr, census!(socket_sk))
+    }
+
     /// The member at `offset` of the copied file.
     #[inline(always)]
     pub fn copied(&self, offset: u32) -> u64 {
-        // A constant to the verifier.
+        // Constants to the verifier.
+        if casts() {
+            return load_u64(self.file as Kptr, offset);
+        }
         if offset as usize > FILE_COPY - 8 {
             return 0;
         }

@@ -32,8 +32,8 @@ pub struct CensusIterators {
     kernel: Arc<Kernel>,
     /// `Config::share`.
     share: u32,
-    /// `Config::direct`: on until the verifier refuses it, which 5.10's does.
-    is_direct: bool,
+    /// `Config::casts`: on until the verifier refuses it.
+    casts: bool,
 }
 
 /// What is known of the running kernel.
@@ -41,6 +41,8 @@ pub struct CensusIterators {
 struct Kernel {
     /// As [`TARGETS`]: type numbers in the kernel's BTF; None where this kernel has no such iterator.
     targets: [Option<u32>; TARGETS.len()],
+    /// Number of `bpf_rdonly_cast` there, which came with 6.2 and takes any address from 6.17 on.
+    rdonly_cast: Option<u32>,
     layout: Layout,
     census: CensusLayout,
     seen_entries: u32,
@@ -122,8 +124,12 @@ impl CensusIterators {
         census_layout::add_modules(&mut census, btf);
         super::tracer::raise_memlock();
         let threads = threads();
+        let [task, task_file, task_vma, bpf_map] = TARGETS.map(|target| format!("bpf_iter_{target}"));
+        let [targets @ .., rdonly_cast] =
+            btf.functions_named(&[task, task_file, task_vma, bpf_map, "bpf_rdonly_cast".to_owned()]);
         let kernel = Arc::new(Kernel {
-            targets: btf.functions_named(&TARGETS.map(|target| format!("bpf_iter_{target}"))),
+            targets,
+            rdonly_cast,
             layout: layout::resolve(btf).layout,
             census,
             seen_entries: threads.map_or(SEEN_MOST, |n| n.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST)),
@@ -131,7 +137,8 @@ impl CensusIterators {
         let many = threads.is_none_or(|threads| threads >= WORTH_SHARING);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shares: &[u32] = if many && processors > 1 { &[1, 2] } else { &[0] };
-        let reader = |&share| Self { object: None, kernel: Arc::clone(&kernel), share, is_direct: true };
+        let casts = rdonly_cast.is_some();
+        let reader = |&share| Self { object: None, kernel: Arc::clone(&kernel), share, casts };
         Ok(shares.iter().map(reader).collect())
     }
 
@@ -249,10 +256,11 @@ impl CensusIterators {
         let at = TARGETS.iter().position(|known| *known == target);
         let id = at.and_then(|at| self.kernel.targets[at]);
         let id = id.with_context(|| format!("this kernel has no iterator over {target}"))?;
-        if self.object()?.load(program, id).is_err() && self.is_direct {
+        // From 6.2 to 6.16 there are casts, but only to structures.
+        if self.object()?.load(program, id).is_err() && self.casts {
             // What is described already is described again, no more.
             self.object = None;
-            self.is_direct = false;
+            self.casts = false;
         }
         self.object()?.load(program, id)
     }
@@ -263,13 +271,13 @@ impl CensusIterators {
             Some(object) => Ok(object),
             none => {
                 let object = object::census().context("the object is part of this binary")?;
-                let direct = u32::from(self.is_direct);
-                let config = Config { self_tgid: std::process::id(), direct, share: self.share, ..Config::DEFAULT };
-                let Kernel { layout, census, seen_entries, .. } = &*self.kernel;
+                let config = Config { self_tgid: std::process::id(), casts: self.casts.into(), share: self.share, ..Config::DEFAULT };
+                let Kernel { layout, census, seen_entries, rdonly_cast, .. } = &*self.kernel;
                 let globals =
                     [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
                 let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
-                Ok(none.insert(IteratorObject::open(object, globals, &[("SEEN", *seen_entries)])?))
+                let cast = rdonly_cast.filter(|_| self.casts);
+                Ok(none.insert(IteratorObject::open(object, globals, &[("SEEN", *seen_entries)], cast)?))
             }
         }
     }

@@ -75,6 +75,7 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         files_struct_fdt: at("files_struct", "fdt"),
         fdtable_fd: at("fdtable", "fd"),
         fdtable_max_fds: at("fdtable", "max_fds"),
+        fdtable_open_fds: at("fdtable", "open_fds"),
         file_span: file_span(btf),
         file_f_inode: at("file", "f_inode"),
         file_f_cred: at("file", "f_cred"),

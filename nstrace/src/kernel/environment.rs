@@ -179,7 +179,7 @@ pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
         // The helper came with 5.15; its BTF id list function did too.
         pt_regs_helper: u32::from(btf.has_function("bpf_task_pt_regs")),
         initial,
-        direct: 0,
+        casts: 0,
         share: 0,
     }
 }

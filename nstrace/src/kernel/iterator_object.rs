@@ -9,7 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use aya_obj::{EbpfSectionKind, Object, btf::BtfFeatures};
+use aya_obj::{
+    EbpfSectionKind, Object,
+    btf::BtfFeatures,
+    generated::{BPF_CALL, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_insn},
+};
+use nstrace_common::layout::RDONLY_CAST;
 
 use super::{attach::Refusal, bpf_calls};
 
@@ -28,8 +33,14 @@ pub(super) struct IteratorObject {
 }
 
 impl IteratorObject {
-    /// Creates the maps; programs are loaded when they are first read. `entries` overrides sizes of maps.
-    pub fn open(bytes: &[u8], globals: Globals<'_>, entries: &[(&str, u32)]) -> anyhow::Result<Self> {
+    /// Creates the maps; programs are loaded when they are first read. `entries` overrides sizes of maps; `rdonly_cast` is the
+    /// number of `bpf_rdonly_cast` in the kernel's BTF, when the programs call it.
+    pub fn open(
+        bytes: &[u8],
+        globals: Globals<'_>,
+        entries: &[(&str, u32)],
+        rdonly_cast: Option<u32>,
+    ) -> anyhow::Result<Self> {
         let mut object = Object::parse(bytes).context("cannot read the eBPF object")?;
         object.patch_map_data(globals).context("cannot fill in the eBPF object")?;
         // What 5.10 knows: functions, global ones, sections. Newer kinds of types are replaced, as nothing here needs them.
@@ -56,6 +67,9 @@ impl IteratorObject {
         let known = maps.iter().filter_map(|(name, fd)| Some((name.as_str(), fd.as_raw_fd(), definitions.get(name)?)));
         object.relocate_maps(known, &sections).context("cannot relocate the eBPF object")?;
         object.relocate_calls(&sections).context("cannot relocate the eBPF object")?;
+        if let Some(number) = rdonly_cast {
+            object.functions.values_mut().for_each(|function| call_rdonly_cast(&mut function.instructions, number));
+        }
         Ok(Self { object, btf, maps, programs: HashMap::new() })
     }
 
@@ -119,5 +133,15 @@ impl IteratorObject {
         };
         bpf_calls::load_iterator(&program)
             .map_err(|(error, said)| anyhow::anyhow!("{}", Refusal::at_load(&error, said).reason))
+    }
+}
+
+/// Puts the kernel's own function in the place of [`RDONLY_CAST`], which aya_obj does not know of.
+fn call_rdonly_cast(instructions: &mut [bpf_insn], number: u32) {
+    const CALL: u8 = (BPF_JMP | BPF_CALL) as u8;
+    let is_it = |i: &&mut bpf_insn| i.code == CALL && i.src_reg() == 0 && usize::try_from(i.imm) == Ok(RDONLY_CAST);
+    for instruction in instructions.iter_mut().filter(is_it) {
+        instruction.set_src_reg(BPF_PSEUDO_KFUNC_CALL as u8);
+        instruction.imm = number.cast_signed();
     }
 }
