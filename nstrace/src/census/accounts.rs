@@ -46,6 +46,10 @@ impl<T> Default for Objects<T> {
 impl<T: Copy + Ord> Objects<T> {
     pub fn insert(&mut self, object: T) {
         if self.0.last() != Some(&object) {
+            // Few have more than the first room, and those have many.
+            if self.0.len() == self.0.capacity() {
+                self.0.reserve_exact(4 + 3 * self.0.len());
+            }
             self.0.push(object);
         }
     }

@@ -129,9 +129,32 @@ pub struct Builder {
     holders: Vec<HolderFact>,
     /// Inode numbers of the initial namespaces.
     initial: HashSet<u32>,
+    unknown: Unknown,
 }
 
+/// Keys that were named and not described, as far as was looked.
+#[derive(Clone, Debug, Default)]
+struct Unknown {
+    keys: Vec<Key>,
+    /// How many facts of each kind were looked at.
+    facts: usize,
+    tasks: usize,
+    holders: usize,
+}
+
+/// Holders that are no tasks, for each thread of an ordinary system.
+const HOLDERS: usize = 6;
+/// Most threads that room is made for at once.
+const MOST_THREADS: usize = 1 << 17;
+
 impl Builder {
+    /// With room for what so many threads bring: facts that are moved for more room take as long as the kernel needs to tell them.
+    pub fn with_threads(threads: usize, holders: bool) -> Self {
+        let threads = threads.min(MOST_THREADS);
+        let holders = if holders { threads * HOLDERS } else { 0 };
+        Self { tasks: Vec::with_capacity(threads), holders: Vec::with_capacity(holders), ..Self::default() }
+    }
+
     pub fn initial(&mut self, inums: impl IntoIterator<Item = u32>) {
         self.initial.extend(inums);
     }
@@ -173,12 +196,24 @@ impl Builder {
         self.facts.iter().map(|fact| (fact.name.inum, fact.key)).collect()
     }
 
-    /// How many times a namespace is named that was not described.
-    pub fn undescribed(&self) -> usize {
-        let slots = self.tasks.iter().flat_map(|task| task.slots);
-        let above = self.facts.iter().flat_map(|fact| [fact.owner, fact.parent]);
-        let held = self.holders.iter().map(|fact| fact.ns);
-        slots.chain(above).chain(held).filter(|key| *key != 0 && !self.by_key.contains_key(key)).count()
+    /// How many times a namespace is named that was not described; neighbours that name the same ones count once.
+    pub fn undescribed(&mut self) -> usize {
+        let Self { facts, by_key, tasks, holders, unknown, .. } = self;
+        let is_unknown = |key: &Key| *key != 0 && !by_key.contains_key(key);
+        unknown.keys.retain(is_unknown);
+        for fact in &facts[unknown.facts..] {
+            unknown.keys.extend([fact.owner, fact.parent].into_iter().filter(is_unknown));
+        }
+        let mut before = [0; Slot::ALL.len()];
+        for task in tasks[unknown.tasks..].iter().filter(|task| std::mem::replace(&mut before, task.slots) != task.slots) {
+            unknown.keys.extend(task.slots.into_iter().filter(is_unknown));
+        }
+        let mut before = 0;
+        for fact in holders[unknown.holders..].iter().filter(|fact| std::mem::replace(&mut before, fact.ns) != fact.ns) {
+            unknown.keys.extend(Some(fact.ns).filter(is_unknown));
+        }
+        (unknown.facts, unknown.tasks, unknown.holders) = (facts.len(), tasks.len(), holders.len());
+        unknown.keys.len()
     }
 
     /// Key and type of every initial namespace.
@@ -243,8 +278,18 @@ impl Builder {
             let next = u32::try_from(nsproxies.len()).ok()?;
             (address != 0).then(|| *nsproxies.entry(address).or_insert(next))
         };
-        let tasks: Vec<Task> =
-            self.tasks.iter().map(|fact| Task { nsproxy: nsproxy(fact.nsproxy), ..task(fact, &index) }).collect();
+        // Most tasks share all namespaces with the task before.
+        let mut shared = ([0; Slot::ALL.len()], [None; Slot::ALL.len()]);
+        let tasks: Vec<Task> = self
+            .tasks
+            .iter()
+            .map(|fact| {
+                if shared.0 != fact.slots {
+                    shared = (fact.slots, fact.slots.map(index));
+                }
+                Task { nsproxy: nsproxy(fact.nsproxy), ..task(fact, shared.1) }
+            })
+            .collect();
         members(&mut namespaces, &tasks);
         references(&mut namespaces, &tasks, &self.tasks);
         structure(&mut namespaces);
@@ -291,7 +336,7 @@ fn append<T>(to: &mut Vec<T>, mut from: Vec<T>) {
     }
 }
 
-fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {
+fn task(fact: &TaskFact, slots: [Option<NsIndex>; Slot::ALL.len()]) -> Task {
     Task {
         tid: fact.tid,
         tgid: fact.tgid,
@@ -302,20 +347,22 @@ fn task(fact: &TaskFact, index: &impl Fn(Key) -> Option<NsIndex>) -> Task {
         kernel_thread: fact.kernel_thread,
         cgroup: fact.cgroup,
         nsproxy: None,
-        slots: fact.slots.map(index),
+        slots,
     }
 }
 
 /// Task, thread, zombie and pending holders; process counts. `tasks` has the threads of a process together, leader first.
 fn members(namespaces: &mut [Namespace], tasks: &[Task]) {
+    room_for_members(namespaces, tasks);
+    // Namespaces of one type that a process was counted in.
+    let mut counted: Vec<NsIndex> = Vec::new();
     let mut start = 0;
     while start < tasks.len() {
         let end = start + tasks[start..].iter().take_while(|task| task.tgid == tasks[start].tgid).count();
         let leader = Some(&tasks[start]).filter(|task| task.is_leader());
         for t in NsType::ALL {
             let of_leader = leader.and_then(|task| task.member_of(t));
-            // Namespaces of this type that this process was counted in.
-            let mut counted: Vec<NsIndex> = Vec::new();
+            counted.clear();
             for (i, task) in tasks.iter().enumerate().take(end).skip(start) {
                 let Some(member) = task.member_of(t) else { continue };
                 let ns = &mut namespaces[member.0];
@@ -346,6 +393,17 @@ fn members(namespaces: &mut [Namespace], tasks: &[Task]) {
             }
         }
         start = end;
+    }
+}
+
+/// Makes room for the processes of each namespace at once.
+fn room_for_members(namespaces: &mut [Namespace], tasks: &[Task]) {
+    let mut rooms = vec![0; namespaces.len()];
+    for task in tasks.iter().filter(|task| task.is_leader()) {
+        NsType::ALL.into_iter().filter_map(|t| task.member_of(t)).for_each(|ns| rooms[ns.0] += 1);
+    }
+    for (ns, room) in namespaces.iter_mut().zip(rooms) {
+        ns.holders.reserve_exact(room);
     }
 }
 

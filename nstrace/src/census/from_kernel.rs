@@ -77,7 +77,7 @@ pub(super) fn processes(
 
 /// One share of the processes.
 fn share(reader: &mut CensusIterators, depth: Depth) -> anyhow::Result<(Builder, anyhow::Result<Leads>)> {
-    let mut builder = Builder::default();
+    let mut builder = Builder::with_threads(reader.threads(), depth == Depth::Holders);
     let mut leads = Leads::default();
     let mut files = Ok(());
     if depth == Depth::Holders {

@@ -29,10 +29,25 @@ impl Settled {
 
     pub fn hold(&mut self, facts: Vec<HolderFact>) {
         let namespaces = &mut self.census.namespaces;
-        for fact in facts {
+        // Neighbours are mostly of one namespace.
+        let mut known = (0, None);
+        let mut rooms = vec![0; namespaces.len()];
+        let places: Vec<Option<NsIndex>> = facts
+            .iter()
+            .map(|fact| {
+                if known.0 != fact.ns {
+                    known = (fact.ns, self.by_key.get(&fact.ns).map(|&i| self.place[i]));
+                }
+                known.1.inspect(|ns| rooms[ns.0] += 1)
+            })
+            .collect();
+        for (ns, room) in namespaces.iter_mut().zip(rooms) {
+            ns.holders.reserve_exact(room);
+        }
+        for (fact, place) in facts.into_iter().zip(places) {
+            let Some(NsIndex(at)) = place else { continue };
             let adds = self.elsewhere.adds(&fact);
-            let HolderFact { ns, holder, object } = fact;
-            let Some(NsIndex(at)) = self.by_key.get(&ns).map(|&i| self.place[i]) else { continue };
+            let HolderFact { holder, object, .. } = fact;
             let ns = &mut namespaces[at];
             match object {
                 Object::Nsfs => ns.accounts.nsfs = true,

@@ -46,6 +46,8 @@ struct Kernel {
     layout: Layout,
     census: CensusLayout,
     seen_entries: u32,
+    /// Of the system, when this began; 0 unknown.
+    threads: u32,
 }
 
 /// Address of a `struct mnt_namespace`, or a marked one of a mount in none.
@@ -132,6 +134,7 @@ impl CensusIterators {
             rdonly_cast,
             layout: layout::resolve(btf).layout,
             census,
+            threads: threads.unwrap_or(0),
             seen_entries: threads.map_or(SEEN_MOST, |n| n.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST)),
         });
         let many = threads.is_none_or(|threads| threads >= WORTH_SHARING);
@@ -140,6 +143,11 @@ impl CensusIterators {
         let casts = rdonly_cast.is_some();
         let reader = |&share| Self { object: None, kernel: Arc::clone(&kernel), share, casts };
         Ok(shares.iter().map(reader).collect())
+    }
+
+    /// How many threads the system has, about; 0 when that is not known.
+    pub fn threads(&self) -> usize {
+        usize::try_from(self.kernel.threads).unwrap_or(0)
     }
 
     /// Every thread, each namespace it refers to before it.

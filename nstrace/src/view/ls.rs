@@ -6,7 +6,7 @@ use super::{
     duration,
     escape::escaped,
     ls_columns::Column,
-    ls_table::{Cell, Table},
+    ls_table::Table,
     time,
 };
 use crate::{
@@ -105,41 +105,68 @@ impl LsRow<'_> {
         self.ns().kept_by().into_iter().map(HolderKind::name).collect()
     }
 
-    fn text(&self, column: Column) -> Option<String> {
+    /// Appends what stands in this column, nothing when there is nothing to say.
+    fn put(&self, column: Column, out: &mut String) {
         let ns = self.ns();
-        let clean = |text: &str| escaped(text.as_bytes()).to_string();
         match column {
-            Column::Ns => Some(ns.name.inum.to_string()),
-            Column::Type => Some(ns.name.ns_type.to_string()),
-            Column::NProcs => Some(ns.nprocs.to_string()),
-            Column::Pid => self.pid().map(|pid| pid.to_string()),
-            Column::PPid => self.ppid().map(|pid| pid.to_string()),
-            Column::Command => self.command.as_deref().map(clean),
-            Column::Uid => self.uid().map(|uid| uid.to_string()),
-            Column::User => self.user.as_deref().map(clean),
-            Column::Nsfs => Some(self.nsfs().iter().map(|path| clean(path)).collect::<Vec<_>>().join(",")),
-            Column::Pns => self.inum(ns.parent).map(|inum| inum.to_string()),
-            Column::Ons => self.inum(ns.owner).map(|inum| inum.to_string()),
-            Column::NsId => ns.name.id.map(|id| id.to_string()),
-            Column::Refs => ns.refs.map(|refs| refs.to_string()),
-            Column::Unexplained => ns.unexplained().map(|n| n.to_string()),
-            Column::Holders => Some(ns.holders.len().to_string()),
-            Column::KeptBy => Some(self.kept_by().join(",")),
-            Column::State => Some(ns.state().to_owned()),
+            Column::Ns => put(out, ns.name.inum),
+            Column::Type => put(out, ns.name.ns_type),
+            Column::NProcs => put(out, ns.nprocs),
+            Column::Pid => put_some(out, self.pid()),
+            Column::PPid => put_some(out, self.ppid()),
+            Column::Command => put_name(out, self.command.as_deref()),
+            Column::Uid => put_some(out, self.uid()),
+            Column::User => put_name(out, self.user.as_deref()),
+            Column::Nsfs => {
+                for (number, path) in self.nsfs().into_iter().enumerate() {
+                    out.push_str(if number == 0 { "" } else { "," });
+                    put_name(out, Some(path));
+                }
+            }
+            Column::Pns => put_some(out, self.inum(ns.parent)),
+            Column::Ons => put_some(out, self.inum(ns.owner)),
+            Column::NsId => put_some(out, ns.name.id),
+            Column::Refs => put_some(out, ns.refs),
+            Column::Unexplained => put_some(out, ns.unexplained()),
+            Column::Holders => put(out, ns.holders.len()),
+            Column::KeptBy => {
+                for (number, kind) in ns.kept_by().into_iter().enumerate() {
+                    out.push_str(if number == 0 { "" } else { "," });
+                    out.push_str(kind.name());
+                }
+            }
+            Column::State => out.push_str(ns.state()),
             Column::NetNsId => match &self.netnsid {
-                Seen::Is(number) => Some(number.to_string()),
-                Seen::Absent => None,
-                Seen::Unreadable(_) => Some("?".to_owned()),
+                Seen::Is(number) => put(out, number),
+                Seen::Absent => {}
+                Seen::Unreadable(_) => out.push('?'),
             },
-            Column::Container => self.container.map(|container| clean(short_name(container))),
-            Column::Runtime => self.container.map(|container| clean(&container.runtime)),
-            Column::Pod => self.container.and_then(|container| container.pod.as_deref()).map(clean),
-            Column::Image => self.container.and_then(|container| container.image.as_deref()).map(clean),
-            Column::Age => self.creation.as_ref().map(|creation| duration::human(creation.age_ns)),
-            Column::Created => self.creation.as_ref().map(|creation| time::rfc3339(creation.utc_ns)),
-            Column::Creator => self.creator().as_deref().map(clean),
+            Column::Container => put_name(out, self.container.map(short_name)),
+            Column::Runtime => put_name(out, self.container.map(|container| &*container.runtime)),
+            Column::Pod => put_name(out, self.container.and_then(|container| container.pod.as_deref())),
+            Column::Image => put_name(out, self.container.and_then(|container| container.image.as_deref())),
+            Column::Age => put_some(out, self.creation.as_ref().map(|creation| duration::human(creation.age_ns))),
+            Column::Created => put_some(out, self.creation.as_ref().map(|creation| time::rfc3339(creation.utc_ns))),
+            Column::Creator => put_name(out, self.creator().as_deref()),
         }
     }
+}
+
+fn put(out: &mut String, what: impl fmt::Display) {
+    use fmt::Write as _;
+    // A string takes everything.
+    let _ = write!(out, "{what}");
+}
+
+fn put_some(out: &mut String, what: Option<impl fmt::Display>) {
+    if let Some(what) = what {
+        put(out, what);
+    }
+}
+
+/// A hostile name.
+fn put_name(out: &mut String, name: Option<&str>) {
+    put_some(out, name.map(|name| escaped(name.as_bytes())));
 }
 
 impl Row for LsRow<'_> {
@@ -196,14 +223,16 @@ fn short_name(container: &Named) -> &str {
 pub fn table(rows: &[LsRow<'_>], prefixes: &[String], columns: &[Column], headings: bool) -> String {
     let mut table = Table::new(columns.iter().map(|c| (c.name(), c.is_right() && prefixes.is_empty())).collect());
     for (at, row) in rows.iter().enumerate() {
-        let cells = columns.iter().enumerate().map(|(n, &column)| {
-            let text = row.text(column).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
-            match prefixes.get(at).filter(|_| n == 0) {
-                Some(prefix) => Cell(format!("{prefix}{text}")),
-                None => Cell(text),
-            }
-        });
-        table.row(cells.collect());
+        for (n, &column) in columns.iter().enumerate() {
+            table.cell(|out| {
+                out.push_str(prefixes.get(at).filter(|_| n == 0).map_or("", String::as_str));
+                let before = out.len();
+                row.put(column, out);
+                if out.len() == before {
+                    out.push('-');
+                }
+            });
+        }
     }
     table.text(headings)
 }
@@ -212,7 +241,12 @@ pub fn table(rows: &[LsRow<'_>], prefixes: &[String], columns: &[Column], headin
 pub fn raw(rows: &[LsRow<'_>], columns: &[Column], headings: bool) -> String {
     let heading = headings.then(|| columns.iter().map(|column| column.name().to_owned()).collect::<Vec<_>>());
     let cells = rows.iter().map(|row| {
-        columns.iter().map(|&column| row.text(column).unwrap_or_default().replace(' ', "\\x20")).collect::<Vec<_>>()
+        let cell = |&column: &Column| {
+            let mut text = String::new();
+            row.put(column, &mut text);
+            text.replace(' ', "\\x20")
+        };
+        columns.iter().map(cell).collect::<Vec<_>>()
     });
     heading.into_iter().chain(cells).map(|line| line.join(" ") + "\n").collect()
 }

@@ -1,9 +1,6 @@
 //! The processes in one namespace, as lsns(8) lists them when it is given one. Pure.
 
-use super::{
-    escape::escaped,
-    ls_table::{Cell, Table},
-};
+use super::{escape::escaped, ls_table::Table};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +19,7 @@ const COLUMNS: [(&str, bool); 4] = [("PID", true), ("PPID", true), ("USER", fals
 pub fn table(processes: &[Process], headings: bool) -> String {
     let mut table = Table::new(COLUMNS.to_vec());
     for process in processes {
-        table.row(cells(process).map(Cell).into());
+        table.row(cells(process));
     }
     table.text(headings)
 }

@@ -1,25 +1,41 @@
 //! A table whose columns are as wide as their widest cell; the last one is not padded.
 
-/// Text of a cell, escaped.
-#[derive(Clone, Debug)]
-pub struct Cell(pub String);
+use std::fmt;
 
 /// Rows under headings.
 #[derive(Debug)]
 pub struct Table {
     /// (heading, stands on the right).
     columns: Vec<(String, bool)>,
-    rows: Vec<Vec<Cell>>,
+    /// The text of all cells, row by row: a string for each would take as long as all else.
+    text: String,
+    /// Where each cell ends in that, and how wide it is.
+    cells: Vec<(usize, usize)>,
 }
 
 impl Table {
     pub fn new(columns: Vec<(impl Into<String>, bool)>) -> Self {
         let columns = columns.into_iter().map(|(name, right)| (name.into(), right)).collect();
-        Self { columns, rows: Vec::new() }
+        Self { columns, text: String::new(), cells: Vec::new() }
     }
 
-    pub fn row(&mut self, cells: Vec<Cell>) {
-        self.rows.push(cells);
+    /// Adds a row: as many cells as there are columns, whose text is escaped.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl fmt::Display>) {
+        for cell in cells {
+            self.cell(|out| {
+                use fmt::Write as _;
+                // A string takes everything.
+                let _ = write!(out, "{cell}");
+            });
+        }
+    }
+
+    /// Adds the next cell: what `write` appends, which is escaped.
+    pub fn cell(&mut self, write: impl FnOnce(&mut String)) {
+        let start = self.text.len();
+        write(&mut self.text);
+        let width = self.text[start..].chars().count();
+        self.cells.push((self.text.len(), width));
     }
 
     /// All lines, each with its newline.
@@ -35,27 +51,30 @@ impl Table {
                 *width = (*width).max(name.chars().count());
             }
         }
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.0.chars().count());
-            }
+        for (at, &(_, cell)) in self.cells.iter().enumerate() {
+            let width = &mut widths[at % self.columns.len()];
+            *width = (*width).max(cell);
         }
-        let mut out = String::new();
+        let line = widths.iter().sum::<usize>() + widths.len();
+        let mut out = String::with_capacity(line * (self.cells.len() / self.columns.len().max(1) + 1));
         if headings {
-            self.line(&mut out, widths, self.columns.iter().map(|(name, _)| name.as_str()));
+            let names = self.columns.iter().map(|(name, _)| (name.as_str(), name.chars().count()));
+            self.line(&mut out, widths, names);
         }
-        for row in &self.rows {
-            self.line(&mut out, widths, row.iter().map(|cell| cell.0.as_str()));
+        let mut start = 0;
+        for row in self.cells.chunks(self.columns.len().max(1)) {
+            let cells = row.iter().map(|&(end, width)| (&self.text[std::mem::replace(&mut start, end)..end], width));
+            self.line(&mut out, widths, cells);
         }
         out
     }
 
-    fn line<'a>(&self, out: &mut String, widths: &[usize], cells: impl Iterator<Item = &'a str>) {
+    /// Adds the line of these cells, each with how wide it is.
+    fn line<'a>(&self, out: &mut String, widths: &[usize], cells: impl Iterator<Item = (&'a str, usize)>) {
         let last = widths.len().saturating_sub(1);
-        for (n, ((cell, &width), (_, right))) in cells.zip(widths).zip(&self.columns).enumerate() {
-            let gap = if n == last { "" } else { " " };
+        for (n, (((cell, taken), &width), (_, right))) in cells.zip(widths).zip(&self.columns).enumerate() {
             let pad = if n == last && !right { 0 } else { width };
-            let blanks = std::iter::repeat_n(' ', pad.saturating_sub(cell.chars().count()));
+            let blanks = std::iter::repeat_n(' ', pad.saturating_sub(taken));
             if *right {
                 out.extend(blanks);
                 out.push_str(cell);
@@ -63,7 +82,9 @@ impl Table {
                 out.push_str(cell);
                 out.extend(blanks);
             }
-            out.push_str(gap);
+            if n != last {
+                out.push(' ');
+            }
         }
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');

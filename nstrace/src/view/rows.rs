@@ -6,7 +6,7 @@ use super::{
     csv,
     escape::escaped,
     json,
-    ls_table::{Cell as TableCell, Table},
+    ls_table::Table,
 };
 
 /// Rows of a table that are kept to find out how wide its columns are.
@@ -113,7 +113,7 @@ impl Rows {
         let names = self.columns.iter().map(|name| escaped(name.as_bytes()).to_string());
         let mut table = Table::new(names.zip(self.right.iter().copied()).collect());
         for row in self.part.drain(..) {
-            table.row(row.into_iter().map(|(text, _)| TableCell(text)).collect());
+            table.row(row.into_iter().map(|(text, _)| text));
         }
         let text = table.text_from(self.headings && is_first, &mut self.widths);
         out.extend_from_slice(text.as_bytes());
