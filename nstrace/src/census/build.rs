@@ -152,7 +152,15 @@ impl Builder {
     pub fn with_threads(threads: usize, holders: bool) -> Self {
         let threads = threads.min(MOST_THREADS);
         let holders = if holders { threads * HOLDERS } else { 0 };
-        Self { tasks: Vec::with_capacity(threads), holders: Vec::with_capacity(holders), ..Self::default() }
+        let mut by_key = HashMap::default();
+        by_key.reserve(threads);
+        Self {
+            facts: Vec::with_capacity(threads),
+            by_key,
+            tasks: Vec::with_capacity(threads),
+            holders: Vec::with_capacity(holders),
+            ..Self::default()
+        }
     }
 
     pub fn initial(&mut self, inums: impl IntoIterator<Item = u32>) {

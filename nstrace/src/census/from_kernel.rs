@@ -112,9 +112,9 @@ fn rest(reader: &mut CensusIterators, depth: Depth, builder: &mut Builder) -> an
             break;
         }
         // By the program that is loaded already.
-        let mut each = |record| {
+        let mut each = |record: Record<'_>| {
             if let Record::Namespace(record) = record {
-                builder.namespace_record(&record);
+                builder.namespace_record(record);
             }
         };
         if depth == Depth::Members || reader.processes(&mut each).is_err() {
@@ -140,11 +140,11 @@ pub(super) fn queues(iterators: &mut CensusIterators, builder: &mut Builder, lea
         }
         let lists: Vec<FileList> = queues.iter().map(|queue| queue.list).collect();
         iterators.queues(&lists, |first, record| match record {
-            Record::Namespace(record) => builder.namespace_record(&record),
+            Record::Namespace(record) => builder.namespace_record(record),
             Record::File(record) => {
                 let number = usize::try_from(record.fd).ok().and_then(|n| first.checked_add(n));
                 if let Some(queue) = number.and_then(|n| queues.get(n)) {
-                    file(&record, Some(*queue), builder, leads);
+                    file(record, Some(*queue), builder, leads);
                 }
             }
             Record::Task(_) | Record::Mount(_) => {}
@@ -169,11 +169,11 @@ pub(super) fn lists(iterators: &mut CensusIterators, builder: &mut Builder) -> a
 }
 
 /// Adds one record; mounts are for [`super::from_mounts`].
-fn add(record: Record, builder: &mut Builder, leads: &mut Leads) {
+fn add(record: Record<'_>, builder: &mut Builder, leads: &mut Leads) {
     match record {
-        Record::Namespace(record) => builder.namespace_record(&record),
-        Record::Task(record) => builder.task(task(&record)),
-        Record::File(record) => file(&record, None, builder, leads),
+        Record::Namespace(record) => builder.namespace_record(record),
+        Record::Task(record) => builder.task(task(record)),
+        Record::File(record) => file(record, None, builder, leads),
         Record::Mount(_) => {}
     }
 }

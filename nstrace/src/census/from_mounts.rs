@@ -43,9 +43,9 @@ pub(super) fn trees(readers: &[CensusIterators], builder: &Builder, leads: &Lead
 /// Walks over these trees, without adding anything.
 pub(super) fn walk(reader: &mut CensusIterators, trees: Vec<MountTree>) -> anyhow::Result<Walked> {
     let (mut namespaces, mut mounts) = (Vec::new(), Vec::new());
-    let mut each = |record| match record {
-        Record::Namespace(record) => namespaces.push(record),
-        Record::Mount(record) => mounts.push(record),
+    let mut each = |record: Record<'_>| match record {
+        Record::Namespace(record) => namespaces.push(*record),
+        Record::Mount(record) => mounts.push(*record),
         Record::Task(_) | Record::File(_) => {}
     };
     let mut torn = reader.mounts(&trees, &mut each)?;

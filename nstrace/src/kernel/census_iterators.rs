@@ -2,7 +2,7 @@
 //!
 //! An object of its own is loaded, with only the programs that are asked for. Nothing is attached, no reference is taken.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, thread};
 
 use anyhow::{Context, bail};
 use nstrace_common::{
@@ -13,15 +13,15 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ns::NsType;
 
-use super::{btf::Btf, census_layout, environment::is_privileged, iterator_object::IteratorObject, layout, object};
+use super::{btf::Btf, census_layout, environment::is_privileged, iterator_object::{IteratorObject, Iterators}, layout, object};
 
-/// One record of an iterator.
+/// One record of an iterator, where it was read to.
 #[derive(Clone, Copy, Debug)]
-pub enum Record {
-    Task(Task),
-    Namespace(Namespace),
-    File(File),
-    Mount(Mount),
+pub enum Record<'r> {
+    Task(&'r Task),
+    Namespace(&'r Namespace),
+    File(&'r File),
+    Mount(&'r Mount),
 }
 
 /// Iterators over one share of the processes; walks over what is not a process's are the same for every share.
@@ -36,9 +36,10 @@ pub struct CensusIterators {
     casts: bool,
 }
 
-/// What is known of the running kernel.
+/// What is known of the running kernel, and the programs before they know it.
 #[derive(Debug)]
 struct Kernel {
+    iterators: Arc<Iterators>,
     /// As [`TARGETS`]: type numbers in the kernel's BTF; None where this kernel has no such iterator.
     targets: [Option<u32>; TARGETS.len()],
     /// Number of `bpf_rdonly_cast` there, which came with 6.2 and takes any address from 6.17 on.
@@ -114,22 +115,28 @@ impl CensusIterators {
     /// # Errors
     /// One sentence with its remedy: no privileges, no BTF, no programs in this binary.
     pub fn open() -> anyhow::Result<Vec<Self>> {
-        if object::census().is_none() {
+        let Some(object) = object::census() else {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
-        }
+        };
         // Not the whole environment: finding it out may mount tracefs.
         if !is_privileged() {
             bail!("neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON: run as root");
         }
-        let btf = &Btf::of_running_kernel()?;
+        super::tracer::raise_memlock();
+        // Each takes a millisecond.
+        let (btf, iterators) = thread::scope(|scope| {
+            let iterators = scope.spawn(|| Iterators::parse(object));
+            (Btf::of_running_kernel(), iterators.join().unwrap_or_else(|_| bail!("a reader has failed")))
+        });
+        let (btf, iterators) = (&btf?, Arc::new(iterators?));
         let mut census = census_layout::resolve(btf);
         census_layout::add_modules(&mut census, btf);
-        super::tracer::raise_memlock();
         let threads = threads();
         let [task, task_file, task_vma, bpf_map] = TARGETS.map(|target| format!("bpf_iter_{target}"));
         let [targets @ .., rdonly_cast] =
             btf.functions_named(&[task, task_file, task_vma, bpf_map, "bpf_rdonly_cast".to_owned()]);
         let kernel = Arc::new(Kernel {
+            iterators,
             targets,
             rdonly_cast,
             layout: layout::resolve(btf).layout,
@@ -138,7 +145,7 @@ impl CensusIterators {
             seen_entries: threads.map_or(SEEN_MOST, |n| n.saturating_mul(SEEN).clamp(SEEN_LEAST, SEEN_MOST)),
         });
         let many = threads.is_none_or(|threads| threads >= WORTH_SHARING);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
         let shares: &[u32] = if many && processors > 1 { &[1, 2] } else { &[0] };
         let casts = rdonly_cast.is_some();
         let reader = |&share| Self { object: None, kernel: Arc::clone(&kernel), share, casts };
@@ -151,22 +158,22 @@ impl CensusIterators {
     }
 
     /// Every thread, each namespace it refers to before it.
-    pub fn tasks(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+    pub fn tasks(&mut self, each: impl FnMut(Record<'_>)) -> anyhow::Result<()> {
         self.read("census_task", "task", each)
     }
 
     /// As [`Self::tasks`], with what every process holds by its open files, its directories and its program.
-    pub fn processes(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+    pub fn processes(&mut self, each: impl FnMut(Record<'_>)) -> anyhow::Result<()> {
         self.read("census_process", "task", each)
     }
 
     /// What every process holds by open files, without the limit that [`Self::processes`] has to their number: slow.
-    pub fn files(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+    pub fn files(&mut self, each: impl FnMut(Record<'_>)) -> anyhow::Result<()> {
         self.read("census_file", "task_file", each)
     }
 
     /// What the files in these lists hold. Each record comes with the number of the list that it counts from.
-    pub fn queues(&mut self, lists: &[FileList], mut each: impl FnMut(usize, Record)) -> anyhow::Result<()> {
+    pub fn queues(&mut self, lists: &[FileList], mut each: impl FnMut(usize, Record<'_>)) -> anyhow::Result<()> {
         let addresses: Vec<u64> = lists.iter().map(|list| list.marked()).collect();
         for (number, some) in addresses.chunks(WALKS).enumerate() {
             self.walk("census_queue", some, |record| each(number * WALKS, record))?;
@@ -175,13 +182,13 @@ impl CensusIterators {
     }
 
     /// Every mapped file that holds a namespace, System V shared memory included. 5.12 and newer.
-    pub fn memory(&mut self, each: impl FnMut(Record)) -> anyhow::Result<()> {
+    pub fn memory(&mut self, each: impl FnMut(Record<'_>)) -> anyhow::Result<()> {
         self.read("census_memory", "task_vma", each)
     }
 
     /// Every mount that holds a namespace, in the trees of these mount namespaces. Returns the trees
     /// that changed under the walk, of which a part is missing.
-    pub fn mounts(&mut self, trees: &[MountTree], mut each: impl FnMut(Record)) -> anyhow::Result<Vec<MountTree>> {
+    pub fn mounts(&mut self, trees: &[MountTree], mut each: impl FnMut(Record<'_>)) -> anyhow::Result<Vec<MountTree>> {
         let mut torn = Vec::new();
         for some in trees.chunks(WALKS) {
             let addresses: Vec<u64> = some.iter().map(|tree| tree.0).collect();
@@ -210,7 +217,7 @@ impl CensusIterators {
 
     /// Every namespace on the kernel's lists, entered at the namespaces of these types, keys and inode numbers, which are
     /// to be of all types: there is one list for all types (6.19+), one for each (6.18), or one of network namespaces only.
-    pub fn listed(&mut self, entries: &[(NsType, u64, u32)], each: impl FnMut(Record)) -> anyhow::Result<()> {
+    pub fn listed(&mut self, entries: &[(NsType, u64, u32)], each: impl FnMut(Record<'_>)) -> anyhow::Result<()> {
         let entries: Vec<u64> = if self.has_all_lists() {
             entries.iter().map(|&(_, key, inum)| address(key, inum)).collect()
         } else {
@@ -226,7 +233,7 @@ impl CensusIterators {
     }
 
     /// Runs a walk to its end.
-    fn walk(&mut self, program: &str, trees: &[u64], mut each: impl FnMut(Record)) -> anyhow::Result<u32> {
+    fn walk(&mut self, program: &str, trees: &[u64], mut each: impl FnMut(Record<'_>)) -> anyhow::Result<u32> {
         // Before the maps are filled: another object has other maps.
         self.load(program, ENGINE)?;
         let mut torn = 0;
@@ -255,7 +262,7 @@ impl CensusIterators {
         Ok(torn)
     }
 
-    fn read(&mut self, program: &str, target: &str, mut each: impl FnMut(Record)) -> anyhow::Result<()> {
+    fn read(&mut self, program: &str, target: &str, mut each: impl FnMut(Record<'_>)) -> anyhow::Result<()> {
         self.load(program, target)?;
         self.object()?.read(program, |bytes| records(bytes, &mut each))
     }
@@ -278,14 +285,14 @@ impl CensusIterators {
         match &mut self.object {
             Some(object) => Ok(object),
             none => {
-                let object = object::census().context("the object is part of this binary")?;
                 let config = Config { self_tgid: std::process::id(), casts: self.casts.into(), share: self.share, ..Config::DEFAULT };
                 let Kernel { layout, census, seen_entries, rdonly_cast, .. } = &*self.kernel;
+                let iterators = Arc::clone(&self.kernel.iterators);
                 let globals =
                     [("LAYOUT", layout.as_bytes()), ("CENSUS", census.as_bytes()), ("CONFIG", config.as_bytes())];
                 let globals = globals.into_iter().map(|(name, bytes)| (name, (bytes, true))).collect();
                 let cast = rdonly_cast.filter(|_| self.casts);
-                Ok(none.insert(IteratorObject::open(object, globals, &[("SEEN", *seen_entries)], cast)?))
+                Ok(none.insert(IteratorObject::open(iterators, globals, &[("SEEN", *seen_entries)], cast)?))
             }
         }
     }
@@ -297,9 +304,9 @@ fn threads() -> Option<u32> {
     text.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
 }
 
-/// Splits what an iterator gave into records, and returns how many bytes were whole ones. A record of unknown kind, which
-/// cannot come from our object, ends it.
-fn records(bytes: &[u8], mut each: impl FnMut(Record)) -> usize {
+/// Splits what an iterator gave, which begins at a place for numbers of 64 bits, into records, and returns how many bytes were
+/// whole ones. A record of unknown kind, which cannot come from our object, ends it.
+fn records(bytes: &[u8], mut each: impl FnMut(Record<'_>)) -> usize {
     let mut rest = bytes;
     while let Some((record, after)) = first(rest) {
         each(record);
@@ -308,14 +315,14 @@ fn records(bytes: &[u8], mut each: impl FnMut(Record)) -> usize {
     bytes.len() - rest.len()
 }
 
-fn first(bytes: &[u8]) -> Option<(Record, &[u8])> {
+fn first(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (head, _) = Head::read_from_prefix(bytes).ok()?;
     let (record, after) = bytes.split_at_checked(usize::try_from(head.len).ok()?)?;
     let record = match head.kind {
-        kind::TASK => Record::Task(Task::read_from_bytes(record).ok()?),
-        kind::NAMESPACE => Record::Namespace(Namespace::read_from_bytes(record).ok()?),
-        kind::FILE => Record::File(File::read_from_bytes(record).ok()?),
-        kind::MOUNT => Record::Mount(Mount::read_from_bytes(record).ok()?),
+        kind::TASK => Record::Task(Task::ref_from_bytes(record).ok()?),
+        kind::NAMESPACE => Record::Namespace(Namespace::ref_from_bytes(record).ok()?),
+        kind::FILE => Record::File(File::ref_from_bytes(record).ok()?),
+        kind::MOUNT => Record::Mount(Mount::ref_from_bytes(record).ok()?),
         _ => return None,
     };
     Some((record, after))

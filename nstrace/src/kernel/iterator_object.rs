@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail};
@@ -15,19 +16,46 @@ use aya_obj::{
     generated::{BPF_CALL, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_insn},
 };
 use nstrace_common::layout::RDONLY_CAST;
+use zerocopy::IntoBytes as _;
 
 use super::{attach::Refusal, bpf_calls};
 
 /// Most that the kernel hands out in a call, in bytes.
 const PART: usize = 32 << 10;
+/// Where the output goes is as good for numbers of 64 bits as the kernel's own memory.
+const WORD: usize = size_of::<u64>();
 
 /// Global variables by name.
 pub(super) type Globals<'g> = HashMap<&'g str, (&'g [u8], bool)>;
 
+/// An object that was read, for any number of [`IteratorObject`]s; independent of the kernel's structures.
 #[derive(Debug)]
-pub(super) struct IteratorObject {
+pub(super) struct Iterators {
     object: Object,
     btf: Option<OwnedFd>,
+}
+
+impl Iterators {
+    pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        let mut object = Object::parse(bytes).context("cannot read the eBPF object")?;
+        // What 5.10 knows: functions, global ones, sections. Newer kinds of types are replaced, as nothing here needs them.
+        let features = BtfFeatures::new(true, true, true, false, false, false, false, false);
+        let btf = object.fixup_and_sanitize_btf(&features).context("cannot prepare the eBPF object's BTF")?;
+        let btf = match btf.map(|btf| btf.to_bytes()) {
+            Some(bytes) => Some(bpf_calls::load_btf(&bytes).context("cannot load the eBPF object's BTF")?),
+            None => None,
+        };
+        // The kernel has it.
+        object.btf = None;
+        object.btf_ext = None;
+        Ok(Self { object, btf })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct IteratorObject {
+    iterators: Arc<Iterators>,
+    object: Object,
     maps: HashMap<String, OwnedFd>,
     programs: HashMap<String, OwnedFd>,
 }
@@ -36,20 +64,13 @@ impl IteratorObject {
     /// Creates the maps; programs are loaded when they are first read. `entries` overrides sizes of maps; `rdonly_cast` is the
     /// number of `bpf_rdonly_cast` in the kernel's BTF, when the programs call it.
     pub fn open(
-        bytes: &[u8],
+        iterators: Arc<Iterators>,
         globals: Globals<'_>,
         entries: &[(&str, u32)],
         rdonly_cast: Option<u32>,
     ) -> anyhow::Result<Self> {
-        let mut object = Object::parse(bytes).context("cannot read the eBPF object")?;
+        let mut object = iterators.object.clone();
         object.patch_map_data(globals).context("cannot fill in the eBPF object")?;
-        // What 5.10 knows: functions, global ones, sections. Newer kinds of types are replaced, as nothing here needs them.
-        let features = BtfFeatures::new(true, true, true, false, false, false, false, false);
-        let btf = object.fixup_and_sanitize_btf(&features).context("cannot prepare the eBPF object's BTF")?;
-        let btf = match btf.map(|btf| btf.to_bytes()) {
-            Some(bytes) => Some(bpf_calls::load_btf(&bytes).context("cannot load the eBPF object's BTF")?),
-            None => None,
-        };
         let mut maps = HashMap::new();
         for (name, map) in &mut object.maps {
             if let Some((_, entries)) = entries.iter().find(|(sized, _)| sized == name) {
@@ -70,7 +91,7 @@ impl IteratorObject {
         if let Some(number) = rdonly_cast {
             object.functions.values_mut().for_each(|function| call_rdonly_cast(&mut function.instructions, number));
         }
-        Ok(Self { object, btf, maps, programs: HashMap::new() })
+        Ok(Self { iterators, object, maps, programs: HashMap::new() })
     }
 
     /// `value` has the map's value size.
@@ -94,12 +115,13 @@ impl IteratorObject {
         Ok(())
     }
 
-    /// Hands all that a loaded iterator has to say to `take`, in parts. It returns how many bytes it took; what it left comes
-    /// again in front of the next part.
+    /// Hands all that a loaded iterator has to say to `take`, in parts, each at an address that suits `u64`. It returns how many
+    /// bytes it took; what it left comes again in front of the next part.
     pub fn read(&self, name: &str, mut take: impl FnMut(&[u8]) -> usize) -> anyhow::Result<()> {
         let program = self.programs.get(name).with_context(|| format!("{name} is not loaded"))?;
         let output = bpf_calls::open_iterator(program.as_fd()).with_context(|| format!("cannot start {name}"))?;
-        let mut part = vec![0; 2 * PART];
+        let mut words = vec![0_u64; 2 * PART / WORD];
+        let part = words.as_mut_bytes();
         let mut left = 0;
         loop {
             // Never empty: whoever takes nothing of so much is at its end.
@@ -128,7 +150,7 @@ impl IteratorObject {
             name,
             license: &program.license,
             instructions: &function.instructions,
-            btf: self.btf.as_ref().map(|btf| (btf.as_fd(), &function.func_info, function.func_info_rec_size)),
+            btf: self.iterators.btf.as_ref().map(|btf| (btf.as_fd(), &function.func_info, function.func_info_rec_size)),
             target,
         };
         bpf_calls::load_iterator(&program)

@@ -162,12 +162,22 @@ fn superblock_mount() {
     keep(mnt);
 }
 
-/// It works with the credentials of who mounted it, which hold their user namespace once more.
+/// It works with the credentials of who mounted it, which hold their user namespace once more, and on mounts of its own of each
+/// folder below it.
 fn overlay() {
     let folder = folder();
     let (visitor, code) = Visitor::new(flags(&["user", "mnt"]), || {
+        // Files are made by users that the file system knows.
+        for (file, text) in [("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")] {
+            std::fs::write(format!("/proc/self/{file}"), text).expect("one's own");
+        }
+        mount("tmpfs", &folder);
+        let layers = ["a", "b", "c"].map(|name| format!("{folder}/{name}"));
+        layers.iter().for_each(|layer| std::fs::create_dir(layer).expect("a tmpfs"));
+        let [first, second, merged] = layers;
+        let options = std::ffi::CString::new(format!("lowerdir={first}:{second}")).expect("no zero");
         let flags = rustix::mount::MountFlags::RDONLY;
-        match rustix::mount::mount("overlay", &folder, "overlay", flags, Some(c"lowerdir=/etc:/usr")) {
+        match rustix::mount::mount("overlay", &merged, "overlay", flags, Some(options.as_c_str())) {
             Ok(()) => 0,
             Err(error) => error.raw_os_error(),
         }
