@@ -91,7 +91,12 @@ pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
 pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
     let ret = tracepoint_ret(&ctx);
     if ret < 0 {
-        clone_failed(ret, flags_of_clone3(saved_regs()));
+        match flags_of_clone3(saved_regs()) {
+            Some(flags) => clone_failed(ret, flags),
+            // A page that is being moved, or was taken away meanwhile: nobody knows what was asked for.
+            None if ret != EFAULT && !is_self() => lose(hook::CLONE),
+            None => {}
+        }
     }
     0
 }
@@ -102,15 +107,18 @@ fn flags_of_clone(regs: Kptr) -> u64 {
 }
 
 /// `struct clone_args` starts with the flags. It is the caller's memory and may have changed since, so this labels a failed
-/// attempt and nothing more.
+/// attempt and nothing more. None: it cannot be read.
 #[inline(always)]
-fn flags_of_clone3(regs: Kptr) -> u64 {
+fn flags_of_clone3(regs: Kptr) -> Option<u64> {
     let args = load_u64(regs, offset!(pt_regs_di));
     let mut flags = 0_u64;
     // SAFETY: the helper checks the address and zeroes `flags` on a fault.
-    unsafe { bpf_probe_read_user((&raw mut flags).cast(), 8, args as *const _) };
-    flags
+    let failed = unsafe { bpf_probe_read_user((&raw mut flags).cast(), 8, args as *const _) };
+    (failed == 0).then_some(flags)
 }
+
+/// `-EFAULT`: the kernel could not read it either.
+const EFAULT: i32 = -14;
 
 #[inline(always)]
 fn saved_regs() -> Kptr {

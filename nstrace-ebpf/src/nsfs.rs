@@ -78,13 +78,18 @@ pub fn kprobe_nsfs_evict(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn evicted(inode: Kptr) {
     let ns_common = load_ptr(inode, offset!(inode_i_private));
-    if is_of_nobody(ns_common) {
+    if load_u32(ns_common, offset!(ns_common_inum)) == 0 {
         return;
     }
     let last = || load_ptr(ns_common, offset!(ns_common_stashed)).is_null();
     let Some(entry) = reserve_if::<Pin>(kind::UNPINNED, hook::NSFS_EVICT, last) else { return };
-    tell(entry, ns_common);
+    // The tracer may be the last: a census looks at a file while its holder closes it. As its pins are not told, their ends are
+    // those of a call that only looks: news only if somebody else's pin ends with them.
+    tell_by(entry, ns_common, is_self().then_some(STAT));
 }
+
+/// Number of stat(2).
+const STAT: i32 = 4;
 
 #[inline(always)]
 fn pin(ns_common: Kptr, kind: u16, by: u16) {
@@ -101,12 +106,21 @@ fn is_of_nobody(ns_common: Kptr) -> bool {
 }
 
 #[inline(always)]
-fn tell(mut entry: RingBufEntry<Pin>, ns_common: Kptr) {
+fn tell(entry: RingBufEntry<Pin>, ns_common: Kptr) {
+    tell_by(entry, ns_common, None);
+}
+
+/// `number`: of the call that it is told to be part of, instead of the one that runs.
+#[inline(always)]
+fn tell_by(mut entry: RingBufEntry<Pin>, ns_common: Kptr, number: Option<i32>) {
     let to = entry.as_mut_ptr();
     let task = current();
     // SAFETY: the entry is as large as `Pin`.
     unsafe {
         write_call(&raw mut (*to).call, task, 0);
+        if let Some(number) = number {
+            (*to).call.nr = number;
+        }
         write_task(&raw mut (*to).task, task);
         write_common_ref(&raw mut (*to).ns, ns_common);
     }
