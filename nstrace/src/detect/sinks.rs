@@ -75,8 +75,11 @@ fn sink(deed: &Deed, place: &Place) -> Option<Severity> {
     }
 }
 
-/// Sinks that name a program for the kernel to run, and who may be running when it is started.
-const NAME_A_PROGRAM: [(&str, fn(&TaskInfo) -> bool); 6] = [
+/// Whether this may be the one that runs when the kernel starts a program.
+type Runs = fn(&TaskInfo) -> bool;
+
+/// Sinks that name a program for the kernel to run, and on whose behalf.
+const NAME_A_PROGRAM: [(&str, Runs); 6] = [
     ("core_pattern", is_dying),
     // Whoever wants a module, or has to do with a device, waits for it.
     ("modprobe", |task| !is_dying(task)),
