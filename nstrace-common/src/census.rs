@@ -82,6 +82,8 @@ pub mod what {
     pub const IDMAPPED: u32 = 27;
     /// A file of an overlayfs that does its work with these credentials: `object` is the `struct cred`.
     pub const CREATOR: u32 = 28;
+    /// An event of perf_event_open(2), which keeps the pid namespace of who opened it; `object` is the `struct perf_event`.
+    pub const PERF_EVENT: u32 = 29;
 }
 
 /// In place of a descriptor's number ([`File::fd`]): what else a task has a file or a mount by.
@@ -433,6 +435,7 @@ layout! {
     fs_context_net_ns,
     fs_context_user_ns,
     fs_context_cred,
+    perf_event_ns,
     seq_file_private,
     proc_mounts_ns,
     proc_inode_vfs_inode,

@@ -144,7 +144,7 @@ pub struct Config {
     /// 1: the census reads memory by loads from addresses that `bpf_rdonly_cast` makes pointers (6.17+), which takes a fraction
     /// of the time of `bpf_probe_read_kernel`.
     pub casts: u32,
-    /// Whose tasks and files the census reports: 0 of all processes, 1 of those with an even id, 2 of the others.
+    /// Whose tasks and files the census reports: 0 of all processes, 1 of every other block of ids, 2 of the others.
     pub share: u32,
 }
 const _: () = assert!(size_of::<Config>() == 52);

@@ -39,6 +39,7 @@ const CONTEXT_NAME: u64 = u64::from_le_bytes(*b"[fsconte");
 /// On kernels before 5.11 `[fscontext]` has no brackets.
 const CONTEXT_NAME_OLD: u64 = u64::from_le_bytes(*b"fscontex");
 const INOTIFY_NAME: u64 = u64::from_le_bytes(*b"inotify\0");
+const PERF_EVENT_NAME: u64 = u64::from_le_bytes(*b"[perf_ev");
 const FANOTIFY_NAME: u64 = u64::from_le_bytes(*b"[fanotif");
 const MOUNTINFO: u64 = u64::from_le_bytes(*b"mountinf");
 const MOUNTSTATS: u64 = u64::from_le_bytes(*b"mountsta");
@@ -206,6 +207,14 @@ fn anonymous(visit: u64, scratch: &mut Scratch) {
         INOTIFY_NAME | FANOTIFY_NAME => {
             scratch.record.what = what::WATCHES;
             scratch.put();
+        }
+        PERF_EVENT_NAME => {
+            let pid_ns = load_ptr(private, census!(perf_event_ns));
+            if load_u32(pid_ns, offset!(pid_namespace_level)) != 0 {
+                scratch.record.what = what::PERF_EVENT;
+                scratch.record.ns = describe(visit, pid_ns, PID as u32);
+                scratch.put();
+            }
         }
         CONTEXT_NAME | CONTEXT_NAME_OLD => {
             scratch.record.what = what::FS_CONTEXT;

@@ -213,11 +213,14 @@ impl Builder {
             unknown.keys.extend([fact.owner, fact.parent].into_iter().filter(is_unknown));
         }
         let mut before = [0; Slot::ALL.len()];
-        for task in tasks[unknown.tasks..].iter().filter(|task| std::mem::replace(&mut before, task.slots) != task.slots) {
+        for task in
+            tasks[unknown.tasks..].iter().filter(|task| std::mem::replace(&mut before, task.slots) != task.slots)
+        {
             unknown.keys.extend(task.slots.into_iter().filter(is_unknown));
         }
         let mut before = 0;
-        for fact in holders[unknown.holders..].iter().filter(|fact| std::mem::replace(&mut before, fact.ns) != fact.ns) {
+        for fact in holders[unknown.holders..].iter().filter(|fact| std::mem::replace(&mut before, fact.ns) != fact.ns)
+        {
             unknown.keys.extend(Some(fact.ns).filter(is_unknown));
         }
         (unknown.facts, unknown.tasks, unknown.holders) = (facts.len(), tasks.len(), holders.len());

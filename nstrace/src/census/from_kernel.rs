@@ -266,6 +266,7 @@ fn file(record: &File, queue: Option<Queue>, builder: &mut Builder, leads: &mut 
         what::MOUNT_TABLE => (other("open mount table"), Object::File(object)),
         what::NET_TABLE => (other("open table of the network"), Object::File(object)),
         what::CGROUP_FILE => (other("open cgroup file"), Object::File(object)),
+        what::PERF_EVENT => (other("perf event"), Object::File(object)),
         what::WATCH => (other("watch on its file"), Object::Nsfs),
         what::DETACHED_MOUNT => {
             leads.detached.push((MountTree(object), at));

@@ -13,7 +13,13 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ns::NsType;
 
-use super::{btf::Btf, census_layout, environment::is_privileged, iterator_object::{IteratorObject, Iterators}, layout, object};
+use super::{
+    btf::Btf,
+    census_layout,
+    environment::is_privileged,
+    iterator_object::{IteratorObject, Iterators},
+    layout, object,
+};
 
 /// One record of an iterator, where it was read to.
 #[derive(Clone, Copy, Debug)]
@@ -285,7 +291,12 @@ impl CensusIterators {
         match &mut self.object {
             Some(object) => Ok(object),
             none => {
-                let config = Config { self_tgid: std::process::id(), casts: self.casts.into(), share: self.share, ..Config::DEFAULT };
+                let config = Config {
+                    self_tgid: std::process::id(),
+                    casts: self.casts.into(),
+                    share: self.share,
+                    ..Config::DEFAULT
+                };
                 let Kernel { layout, census, seen_entries, rdonly_cast, .. } = &*self.kernel;
                 let iterators = Arc::clone(&self.kernel.iterators);
                 let globals =

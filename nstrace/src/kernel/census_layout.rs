@@ -119,6 +119,7 @@ pub fn resolve(btf: &Btf) -> CensusLayout {
         fsnotify_mark_connector: at("fsnotify_mark", "connector"),
         fsnotify_connector_obj: at("fsnotify_mark_connector", "obj"),
         inode_fsnotify_marks: at("inode", "i_fsnotify_marks"),
+        perf_event_ns: at("perf_event", "ns"),
         fs_context_net_ns: at("fs_context", "net_ns"),
         fs_context_user_ns: at("fs_context", "user_ns"),
         fs_context_cred: at("fs_context", "cred"),

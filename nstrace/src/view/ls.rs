@@ -2,13 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::{
-    duration,
-    escape::escaped,
-    ls_columns::Column,
-    ls_table::Table,
-    time,
-};
+use super::{duration, escape::escaped, ls_columns::Column, ls_table::Table, time};
 use crate::{
     census::{Census, Holder, HolderKind, Namespace, NsIndex},
     engine::Named,

@@ -2,12 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{
-    csv,
-    escape::escaped,
-    json,
-    ls_table::Table,
-};
+use super::{csv, escape::escaped, json, ls_table::Table};
 
 /// Rows of a table that are kept to find out how wide its columns are.
 const PART: usize = 1000;
