@@ -11,6 +11,7 @@ mod from_proc;
 pub mod from_world;
 pub mod holder;
 mod mounts;
+mod relations;
 mod settled;
 pub mod target;
 pub mod teardown;
