@@ -5,7 +5,7 @@ use nstrace_common::{slots::USER, task::PF_KTHREAD};
 
 use crate::{
     config::{has_pt_regs_helper, initial, offset},
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, typed_ptr},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64, typed_ptr, typed_u32},
     place::deeds,
     slots::{for_each_nsproxy_slot, inum},
     task::{current, is_self},
@@ -100,13 +100,15 @@ pub fn remember_kthreadd(task: Kptr) {
 /// This is all that a plain task of the host costs at its birth, exec and death, hence the plain loads, which a typed
 /// pointer allows on every kernel, and the comparison with two addresses before eight namespaces are looked at. A task
 /// that has kthreadd's `nsproxy` lives in the initial pid namespace: whoever enters or makes another one gets an `nsproxy`
-/// of its own.
+/// of its own. One that does not was given it by a write to kernel memory, and is told.
 #[inline(always)]
 pub fn all_initial(task: Kptr) -> bool {
     let nsproxy = typed_ptr(task, offset!(task_nsproxy));
     if nsproxy as u64 != 0 && nsproxy as u64 == global!(INITIAL_NSPROXY) {
         let cred = typed_ptr(task, offset!(task_real_cred));
-        return typed_ptr(cred, offset!(cred_user_ns)) as u64 == global!(INITIAL_USER);
+        let pid = typed_ptr(task, offset!(task_thread_pid));
+        return typed_ptr(cred, offset!(cred_user_ns)) as u64 == global!(INITIAL_USER)
+            && typed_u32(pid, offset!(pid_level)) == 0;
     }
     holds_initial_only(task)
 }

@@ -54,6 +54,16 @@ pub fn read_bytes(to: *mut u8, bytes: u32, base: Kptr, offset: u32) {
     unsafe { bpf_probe_read_kernel(to.cast(), bytes, base.wrapping_add(offset as usize).cast()) };
 }
 
+/// The number at `offset` of the structure that a BTF-typed pointer leads to, as [`typed_ptr`].
+#[inline(always)]
+pub fn typed_u32(base: Kptr, offset: u32) -> u32 {
+    if offset == ABSENT {
+        return 0;
+    }
+    // SAFETY: as in the loads above.
+    unsafe { base.wrapping_add(offset as usize).cast::<u32>().read_volatile() }
+}
+
 /// The pointer member at `offset` of the structure that a BTF-typed pointer (an argument of a BTF tracepoint, say, or what
 /// this function returns) leads to: a plain load, on every kernel.
 #[inline(always)]
