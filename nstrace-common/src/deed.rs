@@ -70,8 +70,6 @@ pub mod what {
     /// The first use of `CAP_NET_ADMIN`, `CAP_NET_RAW` or `CAP_SYS_ADMIN` over a user namespace other than the initial one
     /// (`ns_capable`). `flags`: the capability; `ns`: that user namespace.
     pub const CAPABILITY: u32 = 19;
-    /// The namespaces of a task are not what its last transition left ([`Deed::slots`]: now). `other_slots`: as remembered.
-    pub const MISMATCH: u32 = 20;
     /// Something is mounted on a shared mount of which a peer is in another mount namespace, and shows there too
     /// (`propagate_mnt`). `place`, `name`, `detail`: where it is mounted; `ns`: the peer's mount namespace, the initial one if any
     /// peer of those looked at is there.

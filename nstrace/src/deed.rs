@@ -37,12 +37,11 @@ pub enum Act {
     Mknod,
     Credentials,
     Capability,
-    Mismatch,
     Propagated,
 }
 
 impl Act {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::Open,
         Self::Receive,
         Self::Access,
@@ -62,7 +61,6 @@ impl Act {
         Self::Mknod,
         Self::Credentials,
         Self::Capability,
-        Self::Mismatch,
         Self::Propagated,
     ];
 
@@ -88,7 +86,6 @@ impl Act {
             Self::Mknod => what::MKNOD,
             Self::Credentials => what::CREDENTIALS,
             Self::Capability => what::CAPABILITY,
-            Self::Mismatch => what::MISMATCH,
             Self::Propagated => what::PROPAGATED,
         }
     }
@@ -115,7 +112,6 @@ impl Act {
             Self::Mknod => "mknod",
             Self::Credentials => "credentials",
             Self::Capability => "capability",
-            Self::Mismatch => "mismatch",
             Self::Propagated => "propagated",
         }
     }

@@ -397,6 +397,11 @@ pub enum Event {
         #[serde(default)]
         cgroup: Option<u64>,
     },
+    /// Of the records until this boot time (nanoseconds) all that are lost have been told as lost, and changes of namespaces are
+    /// seen where they take effect. Told when somebody asked.
+    Accounted {
+        until: u64,
+    },
 }
 
 /// One element of the stream.

@@ -11,21 +11,55 @@ use nstrace::{
     model::{Change, NsKey, What, World},
     ns::{NsName, NsType},
 };
+use nstrace_common::deed::what;
 use proptest::prelude::*;
 
 /// One thing that happens; the numbers choose among the tasks and namespaces that there are.
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Clone { task: usize, flags: u64 },
-    Thread { task: usize, flags: u64 },
-    Unshare { task: usize, flags: u64 },
-    UnshareFails { task: usize, flags: u64 },
-    Setns { task: usize, ns: usize },
-    Denied { task: usize, ns: usize },
-    Exec { task: usize },
-    Exit { task: usize },
-    Pin { task: usize, ns: usize, stat: bool },
-    Unpin { task: usize, ns: usize },
+    Clone {
+        task: usize,
+        flags: u64,
+    },
+    Thread {
+        task: usize,
+        flags: u64,
+    },
+    Unshare {
+        task: usize,
+        flags: u64,
+    },
+    UnshareFails {
+        task: usize,
+        flags: u64,
+    },
+    Setns {
+        task: usize,
+        ns: usize,
+    },
+    Denied {
+        task: usize,
+        ns: usize,
+    },
+    Exec {
+        task: usize,
+    },
+    Exit {
+        task: usize,
+    },
+    Pin {
+        task: usize,
+        ns: usize,
+        stat: bool,
+    },
+    Unpin {
+        task: usize,
+        ns: usize,
+    },
+    /// It does something that is recorded and moves nobody.
+    Deed {
+        task: usize,
+    },
 }
 
 const TYPES: [u64; 8] = [MNT, PID, NET, IPC, UTS, USER, CGROUP, TIME];
@@ -50,7 +84,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => n.clone().prop_map(|task| Op::Exec { task }),
         3 => n.clone().prop_map(|task| Op::Exit { task }),
         1 => (n.clone(), n.clone(), any::<bool>()).prop_map(|(task, ns, stat)| Op::Pin { task, ns, stat }),
-        2 => (n.clone(), n).prop_map(|(task, ns)| Op::Unpin { task, ns }),
+        2 => (n.clone(), n.clone()).prop_map(|(task, ns)| Op::Unpin { task, ns }),
+        2 => n.prop_map(|task| Op::Deed { task }),
     ]
 }
 
@@ -121,6 +156,12 @@ fn perform(toy: &mut Toy, op: Op) {
                 }
             }
         }
+        Op::Deed { task } => {
+            let task = pick_task(toy, task);
+            if toy.tasks[&task].slots.iter().any(|&ns| !Toy::is_initial(ns)) {
+                toy.deed(task, what::OPEN, |_, _| {});
+            }
+        }
         Op::Unpin { task, ns } => {
             let task = pick_task(toy, task);
             let pinned: Vec<Ns> = toy.spaces.iter().filter(|(_, s)| s.pins > 0).map(|(&ns, _)| ns).collect();
@@ -141,6 +182,13 @@ fn apply(world: &mut World, events: &[Stamped]) -> Vec<Change> {
         world.apply(event, &mut out);
     }
     out
+}
+
+/// The source says that everything that was lost has been told: nobody did anything but by calls, so nothing is alleged.
+fn assert_nothing_forged(world: &mut World, toy: &mut Toy) {
+    let (until, stamp) = (toy.now, Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 });
+    let alleged = apply(world, &[Stamped { stamp, event: Event::Accounted { until } }]);
+    assert!(alleged.is_empty(), "{alleged:?}");
 }
 
 /// A watch that began before anything happened.
@@ -257,6 +305,7 @@ proptest! {
             changes.extend(apply(&mut world, &records));
             assert_same(&world, &toy);
             assert_consistent(&world);
+            assert_nothing_forged(&mut world, &mut toy);
         }
         assert_adds_up(&changes);
         let unknown = changes.iter().filter(|c| c.cause.is_some_and(|c| c.via == nstrace::event::Via::Unknown)).count();
@@ -316,6 +365,7 @@ proptest! {
         }
         prop_assert_eq!(again.len(), expected.len());
         assert_same(&twice, &toy);
+        assert_nothing_forged(&mut twice, &mut toy);
     }
 
     #[test]
@@ -370,6 +420,7 @@ proptest! {
             perform(&mut toy, op);
             changes.extend(apply(&mut world, &toy.records()));
         }
+        assert_nothing_forged(&mut world, &mut toy);
         assert_consistent(&world);
         assert_tasks(&world, &toy);
         let first_other = changes.iter().position(|c| !matches!(c.what, What::Snapshot { .. })).unwrap_or(changes.len());
@@ -441,6 +492,7 @@ proptest! {
             perform(&mut toy, op);
             changes.extend(apply(&mut world, &toy.records()));
             assert_consistent(&world);
+            assert_nothing_forged(&mut world, &mut toy);
         }
         assert_tasks(&world, &toy);
         let real: HashSet<NsName> = foreign(&toy).into_iter().map(|ns| toy.name(ns)).collect();

@@ -150,6 +150,10 @@ impl Source for Recorder {
     fn await_end(&mut self, suspects: &[NsName]) {
         self.live.await_end(suspects);
     }
+
+    fn account(&mut self) {
+        self.live.account();
+    }
 }
 
 /// What must not be lost with a machine that goes down with it: a finding that somebody has to act upon.
@@ -176,6 +180,10 @@ impl Model for Recorded {
 
     fn take_suspects(&mut self) -> Vec<NsName> {
         self.world.take_suspects()
+    }
+
+    fn take_doubt(&mut self) -> bool {
+        self.world.take_doubt()
     }
 
     fn take_notices(&mut self) -> Vec<String> {

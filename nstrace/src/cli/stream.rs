@@ -37,6 +37,11 @@ pub trait Model {
     /// Namespaces without any known member since the last call, for [`Source::await_end`].
     fn take_suspects(&mut self) -> Vec<NsName>;
 
+    /// Whether there is something to [`Source::account`] for since the last call.
+    fn take_doubt(&mut self) -> bool {
+        false
+    }
+
     /// What is to be said on stderr since the last call.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()
@@ -217,6 +222,9 @@ impl Stream<'_> {
         let suspects = self.world.take_suspects();
         if !suspects.is_empty() {
             source.await_end(&suspects);
+        }
+        if self.world.take_doubt() {
+            source.account();
         }
         Ok(Reached::Nothing)
     }

@@ -120,6 +120,10 @@ impl Source for Telling {
     fn await_end(&mut self, suspects: &[NsName]) {
         self.live.await_end(suspects);
     }
+
+    fn account(&mut self) {
+        self.live.account();
+    }
 }
 
 /// An attached source, the model for its events, and what it cannot see.
@@ -152,6 +156,10 @@ impl Model for World {
 
     fn take_suspects(&mut self) -> Vec<NsName> {
         Self::take_suspects(self)
+    }
+
+    fn take_doubt(&mut self) -> bool {
+        Self::take_doubt(self)
     }
 
     fn take_notices(&mut self) -> Vec<String> {

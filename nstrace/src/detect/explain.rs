@@ -200,14 +200,23 @@ pub static EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         rule: "NST-013",
-        detects: "The namespaces of a task are not those that its last transition left: something wrote to kernel \
-                  memory.",
-        rests_on: &["the namespaces seen at each transition, kept beside the task, compared when it does something \
-                  else"],
-        tells_apart: "Changes that were reported in between, and records that were lost.",
-        cannot_tell: "A write that restores what it changed before the task is looked at again.",
-        needs: &["deed mismatch"],
-        about_namespace: false,
+        detects: "A task is in other namespaces than its last transition left it in, or a contained one has more \
+                  capabilities than its program was started with, and no call gave it that: something wrote to kernel \
+                  memory. The sentence has both values, and how old what was known is.",
+        rests_on: &[
+            "the namespaces of a task in each record of what it does, at execve(2), fork and exit, beside those \
+                  of the record before",
+            "the capabilities permitted at execve(2) and in force at later deeds",
+            "that \
+                  no record was lost meanwhile: it is told when that is known, and nothing is from a loss until the \
+                  census after it",
+        ],
+        tells_apart: "Every call that moves a task is seen where it takes effect. Kernel threads, workers of io_uring \
+                  and credentials that are overridden for a while are left out.",
+        cannot_tell: "A write that is undone before the task does anything that is recorded. Who is given the initial \
+                  namespaces and was in the initial pid namespace is silent from then on; user ids are not compared.",
+        needs: &["namespaces at every switch", "namespaces at exit, execve(2) and fork", "placed (exec)"],
+        about_namespace: true,
     },
     Explanation {
         rule: "NST-014",

@@ -1,8 +1,8 @@
-//! NST-012, NST-013, NST-016: what no legal call does.
+//! NST-012, NST-016: what no legal call does.
 
 use super::{
     Direction, Found, Sight,
-    catalogue::{FORGED, ID_MAP, MISMATCH},
+    catalogue::{FORGED, ID_MAP},
     switch::Switch,
     words,
 };
@@ -46,10 +46,6 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
                 deed.task.cap_effective
             );
             found.push(Found::new(&FORGED, &deed.task, explain).with_object(deed.number));
-        }
-        Act::Mismatch => {
-            let explain = format!("the namespaces of {} are not those that its last transition left", who());
-            found.push(Found::new(&MISMATCH, &deed.task, explain));
         }
         Act::IdMap if deed.task.uid != 0 && deed.number & 0xffff_ffff == 0 => {
             let kind = if deed.flags & 1 == 0 { "uid" } else { "gid" };

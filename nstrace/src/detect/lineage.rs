@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     deed::{Mounted, Place, Placed},
-    event::{Event, SlotSet, TaskInfo, TaskKey},
+    event::{Call, Event, SlotSet, TaskInfo, TaskKey},
     model::{Change, NsKey, NsSeen, What, World},
     ns::{NsName, NsType, Slot},
 };
@@ -27,6 +27,10 @@ pub struct Sealed {
     /// By its last execve(2), or that of who it descends from.
     #[serde(default)]
     powers: Option<Powers>,
+    /// The capabilities that it can have at most, until its next execve(2) or change of user namespace: no other call gives more
+    /// than is permitted (capabilities(7)).
+    #[serde(default)]
+    limit: Option<u64>,
 }
 
 /// What a task may do.
@@ -106,9 +110,32 @@ impl Lineage {
     }
 
     /// A child goes on where its creator is.
-    pub fn forked(&mut self, creator: &TaskInfo, child: &TaskInfo) {
+    pub fn forked(&mut self, call: &Call, creator: &TaskInfo, child: &TaskInfo) {
         let Some(sealed) = self.get(creator).cloned() else { return };
-        self.put(child, Sealed { key: child.key, after: None, ..sealed });
+        // Over a user namespace of its own a task has all capabilities.
+        let limit = sealed.limit.filter(|_| call.flags & NsType::User.clone_flag() == 0);
+        self.put(child, Sealed { key: child.key, after: None, limit, ..sealed });
+    }
+
+    /// The capabilities that a task can have at most.
+    pub fn limit(&self, task: &TaskInfo) -> Option<u64> {
+        self.get(task)?.limit
+    }
+
+    /// It has these all the same.
+    pub fn raise_limit(&mut self, task: &TaskInfo, capabilities: u64) {
+        if let Some(limit) = self.get_mut(task).and_then(|known| known.limit.as_mut()) {
+            *limit |= capabilities;
+        }
+    }
+
+    /// What gave more may have been lost.
+    pub fn forget_limits(&mut self) {
+        self.tasks.values_mut().for_each(|known| known.limit = None);
+    }
+
+    fn get_mut(&mut self, task: &TaskInfo) -> Option<&mut Sealed> {
+        self.tasks.get_mut(&task.key.tid).filter(|known| known.key.same_task(task.key))
     }
 
     /// After execve(2) by a thread that was not the leader the leader's entry is this thread's.
@@ -143,11 +170,15 @@ impl Lineage {
     }
 
     /// A task goes on with these namespaces. False: that is known, from another hook at the same place.
-    pub fn moved(&mut self, task: &TaskInfo, after: &SlotSet) -> bool {
-        match self.tasks.get_mut(&task.key.tid).filter(|known| known.key.same_task(task.key)) {
+    pub fn moved(&mut self, world: &World, task: &TaskInfo, before: &SlotSet, after: &SlotSet) -> bool {
+        // Of a task that is in initial namespaces only nothing is told, execve(2) neither.
+        let unseen = || before.iter().all(|(_, name)| seen(world, name).is_some_and(|ns| ns.initial));
+        match self.get_mut(task) {
             Some(known) if known.after.as_deref() == Some(after) => false,
             Some(known) => {
                 known.after = Some(Box::new(*after));
+                let user = Slot::Member(NsType::User);
+                known.limit = known.limit.filter(|_| before.get(user) == after.get(user) && !unseen());
                 true
             }
             None => true,
@@ -188,6 +219,10 @@ impl Lineage {
     /// What a task executes, and where, makes it one of a home: of the one that sealed its mount namespace, or of a new one. True:
     /// of a new one.
     pub fn placed(&mut self, world: &World, placed: &Placed) -> bool {
+        let limit = Some(placed.cap_permitted);
+        if let Some(known) = self.get_mut(&placed.task) {
+            known.limit = limit;
+        }
         let Some(mnt) = seen_in(world, &placed.slots, NsType::Mnt).filter(|mnt| !mnt.initial) else { return false };
         let is_own = |place: &Option<Place>| match place.as_ref().map(|place| place.mounted) {
             Some(Mounted::In(ns)) => ns.inum == mnt.name.inum,
@@ -204,9 +239,7 @@ impl Lineage {
         if !is_own(&placed.root) || !is_own(&placed.exe) && !is_first() {
             return false;
         }
-        if let Some(known) =
-            self.tasks.get_mut(&placed.task.key.tid).filter(|known| known.key.same_task(placed.task.key))
-        {
+        if let Some(known) = self.get_mut(&placed.task) {
             known.powers = Some(placed.into());
         }
         let before = self.home(&placed.task);
@@ -226,7 +259,7 @@ impl Lineage {
         let arrived = keys(world, &placed.slots);
         self.put(
             &placed.task,
-            Sealed { key: placed.task.key, home, arrived, after: None, powers: Some(placed.into()) },
+            Sealed { key: placed.task.key, home, arrived, after: None, powers: Some(placed.into()), limit },
         );
         home > newest
     }

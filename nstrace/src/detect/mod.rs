@@ -17,6 +17,7 @@ pub mod homes;
 mod leave;
 pub mod lineage;
 mod location;
+mod mismatch;
 mod mounts;
 mod outlived;
 mod pairs;
@@ -34,10 +35,11 @@ pub use posture::{Grant, UnknownGrant};
 
 use serde::{Deserialize, Serialize};
 
-use self::{finding::Found, lineage::Lineage, repeats::Repeats, switch::Switch};
+use self::{finding::Found, lineage::Lineage, mismatch::Certain, repeats::Repeats, switch::Switch};
 use crate::{
+    deed::Act,
     event::{Event, Stamp, TaskInfo, TaskKey, Via},
-    model::{Cause, Change, What, World},
+    model::{Cause, Change, Mismatch, What, World, is_by_itself},
 };
 
 /// Hashes alike in every run.
@@ -54,6 +56,8 @@ pub struct Detectors {
     helpers: sinks::Helpers,
     #[serde(default)]
     outlived: outlived::Outlived,
+    #[serde(default)]
+    doubts: mismatch::Doubts,
 }
 
 /// What one detector looks at.
@@ -69,6 +73,8 @@ pub(crate) struct Told {
     pub finding: Finding,
     pub task: Option<TaskInfo>,
     pub cause: Option<Cause>,
+    /// Boot time of what it is about, when that was not this event.
+    pub seen: Option<u64>,
 }
 
 impl Detectors {
@@ -81,10 +87,10 @@ impl Detectors {
         let sight = Sight { world, lineage: &self.lineage };
         self.outlived.see(sight, stamp.boot_ns, changes, &mut found);
         match event {
-            Event::Fork { creator, child, .. } => self.lineage.forked(creator, child),
+            Event::Fork { call, creator, child, .. } => self.lineage.forked(call, creator, child),
             Event::Exec { task, former_tid: Some(former), .. } => self.lineage.took_over(*former, task),
             Event::Exit { task, .. } => self.lineage.exited(task),
-            Event::Transition { at, call, task, before, after } if self.lineage.moved(task, after) => {
+            Event::Transition { at, call, task, before, after } if self.lineage.moved(world, task, before, after) => {
                 let sight = Sight { world, lineage: &self.lineage };
                 let switch = Switch { at: *at, call, task, before, after };
                 forged::transition(sight, &switch, &mut found);
@@ -135,8 +141,57 @@ impl Detectors {
         for found in found {
             let Some(count) = self.count(found.rule.id, found.task.as_ref(), found.object) else { continue };
             let task = found.task;
-            out.push(Told { finding: finish(found, count, changes), task, cause });
+            out.push(Told { finding: finish(found, count, changes), task, cause, seen: None });
         }
+        if let Event::Accounted { until } = event {
+            self.accounted(world, *until, out);
+        }
+    }
+
+    /// What the event shows otherwise than it should be; `changes` is what it led to.
+    pub(crate) fn doubt(&mut self, boot_ns: u64, event: &Event, mismatch: Option<Mismatch>, changes: &[Change]) {
+        if let Event::Lost { .. } = event {
+            self.doubts.lost();
+            self.lineage.forget_limits();
+        }
+        if let Some(mismatch) = mismatch {
+            let evidence = changes.iter().map(|change| change.seq).collect();
+            self.doubts.moved(boot_ns, mismatch, evidence);
+        }
+        let (task, by_itself) = match event {
+            Event::Deed(deed) => (&deed.task, is_by_itself(deed)),
+            Event::Fork { creator, .. } => (creator, true),
+            _ => return,
+        };
+        if let Some(most) = self.lineage.limit(task).filter(|most| by_itself && task.cap_effective & !most != 0) {
+            self.doubts.grown(boot_ns, task, most);
+            self.lineage.raise_limit(task, task.cap_effective);
+        }
+        if let Event::Deed(deed) = event
+            && deed.act == Act::Credentials
+        {
+            self.lineage.raise_limit(task, deed.number);
+        }
+    }
+
+    /// Nothing was lost up to `until`.
+    fn accounted(&mut self, world: &World, until: u64, out: &mut Vec<Told>) {
+        for Certain { found, seen, evidence } in self.doubts.accounted(world, until) {
+            let Some(count) = self.count(found.rule.id, found.task.as_ref(), found.object) else { continue };
+            let task = found.task;
+            let finding = Finding { evidence, ..finish(found, count, &[]) };
+            out.push(Told { finding, task, cause: None, seen: Some(seen) });
+        }
+    }
+
+    /// Whether the source has to be asked for an account of what was lost; once for each time.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        self.doubts.ask()
+    }
+
+    /// A census has repaired what a loss left.
+    pub(crate) fn resynced(&mut self) {
+        self.doubts.resynced();
     }
 
     /// Where a cgroup is.

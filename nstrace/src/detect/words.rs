@@ -17,6 +17,14 @@ pub(super) fn which(ns: &NsSeen) -> String {
     if ns.initial { format!("the initial {}", ns.name) } else { ns.name.to_string() }
 }
 
+/// `12 ms`, `3.4 s`.
+pub(super) fn age(nanoseconds: u64) -> String {
+    match nanoseconds / 1_000_000 {
+        ms @ 0..1_000 => format!("{ms} ms"),
+        ms => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+    }
+}
+
 /// ` from net:[…]`, or nothing.
 pub(super) fn from(ns: Option<NsName>) -> String {
     ns.map(|ns| format!(" from {ns}")).unwrap_or_default()

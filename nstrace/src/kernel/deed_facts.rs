@@ -46,8 +46,36 @@ macro_rules! return_deed {
     };
 }
 
+/// Name of the fact that changes of namespaces are seen where they take effect.
+pub(super) const SWITCHES: &str = "switches";
+
 /// In the order in which `doctor` lists them, after the life of namespaces.
 pub(super) const DEED_FACTS: &[Fact] = &[
+    Fact {
+        name: SWITCHES,
+        meaning: "namespaces and credentials of a task change, by whatever way",
+        // The programs of setns-unshare and user-ns: what no call asked for is seen by these only.
+        candidates: &[
+            full(
+                FENTRY,
+                &[
+                    hook("fentry_switch_task_namespaces", Fentry("switch_task_namespaces")),
+                    hook("fentry_commit_creds", Fentry("commit_creds")),
+                ],
+            ),
+            full(
+                KPROBE,
+                &[
+                    hook("kprobe_switch_task_namespaces", Kprobe("switch_task_namespaces")),
+                    hook("kprobe_commit_creds", Kprobe("commit_creds")),
+                ],
+            ),
+        ],
+        doubled: Doubled::Never,
+        again: &[],
+        without: "changes that no call asked for; needs kprobes or BPF trampolines",
+        detectors: &["NST-012", "NST-013"],
+    },
     Fact {
         name: "placed",
         meaning: "a contained task executes a program: its root, its working directory and its program",

@@ -11,14 +11,16 @@ use zerocopy::IntoBytes;
 use super::{
     attach::{attach, unload},
     counters::Counters,
-    debug_log, deed_layout,
+    debug_log,
+    deed_facts::SWITCHES,
+    deed_layout,
     detectors::detectors,
     environment::{Environment, config},
     facts::Hook,
     layout::resolve,
     object,
     plan::{PROBE_READS, Plan, plan},
-    report::{AttachMode, Check, Report},
+    report::{AttachMode, Check, Coverage, Report},
     ring::RingReader,
     task_iterator::read_tasks,
 };
@@ -121,6 +123,11 @@ impl Tracer {
     /// All tasks now; see [`read_tasks`].
     pub fn read_tasks(&mut self) -> anyhow::Result<Vec<u8>> {
         read_tasks(&mut self.ebpf, &self.btf)
+    }
+
+    /// Changes of namespaces are told where they take effect, not by the calls that ask for them.
+    pub fn sees_switches(&self) -> bool {
+        self.report.facts.iter().any(|f| f.fact == SWITCHES && f.coverage == Coverage::Full)
     }
 
     /// Destruction is only learned by asking.

@@ -71,6 +71,8 @@ struct KeptTask {
     task: CompactTask,
     boot_ns: u64,
     visited: bool,
+    #[serde(default)]
+    raced: bool,
     slots: [Option<NsKey>; SLOTS],
 }
 
@@ -112,6 +114,7 @@ impl World {
                 task: known.task.clone(),
                 boot_ns: known.boot_ns,
                 visited: known.visited,
+                raced: known.raced,
                 slots: keys(&self.sets.get(known.set).slots),
             })
             .collect();
@@ -192,14 +195,14 @@ impl World {
             Ok(slots)
         };
         world.initial = slots(&kept.initial)?;
-        for KeptTask { task, boot_ns, visited, slots: keys } in kept.tasks {
+        for KeptTask { task, boot_ns, visited, raced, slots: keys } in kept.tasks {
             let slots = slots(&keys)?;
             let tid = task.key().tid;
             if world.tasks.get(tid).is_some() {
                 return Err(CheckpointError::Task(tid));
             }
             let set = world.add_set(slots);
-            world.tasks.put(KnownTask { task, boot_ns, visited, set }, None);
+            world.tasks.put(KnownTask { task, boot_ns, visited, raced, set }, None);
         }
         for Departed { key, boot_ns, exited } in kept.departed {
             world.tasks.depart(key, exited, boot_ns);

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, hash::BuildHasher as _};
 
-use super::{Change, FixedMap, NsKey, NsSeen, What, World, snapshot::Phase};
+use super::{Change, FixedMap, Mismatch, NsKey, NsSeen, What, World, snapshot::Phase};
 use crate::{
     deed::Placed,
     detect::{Finding, lineage::Contained},
@@ -22,10 +22,18 @@ impl World {
         self.tasks().into_iter().filter_map(of).collect()
     }
 
-    /// `out[told..]` is what the event changed.
-    pub(super) fn detect(&mut self, stamp: Stamp, event: &Event, told: usize, out: &mut Vec<Change>) {
+    /// `out[told..]` is what the event changed. `mismatch`: what it showed otherwise than the world had it.
+    pub(super) fn detect(
+        &mut self,
+        stamp: Stamp,
+        event: &Event,
+        mismatch: Option<Mismatch>,
+        told: usize,
+        out: &mut Vec<Change>,
+    ) {
         let mut found = Vec::new();
         let mut detectors = std::mem::take(&mut self.detectors);
+        detectors.doubt(stamp.boot_ns, event, mismatch, &out[told..]);
         detectors.see(self, stamp, event, &out[told..], &mut found);
         self.detectors = detectors;
         // A deed has a line when, and only when, a finding rests on it.
@@ -41,6 +49,7 @@ impl World {
             }
             self.suppress(stamp, &mut one.finding, one.task.as_ref());
             let what = What::Finding(Box::new(one.finding));
+            let stamp = one.seen.map_or(stamp, |boot_ns| Stamp { boot_ns, cpu: 0, seq: 0 });
             self.log.write(out, stamp, what, one.task.as_ref(), one.cause);
         }
     }

@@ -93,7 +93,8 @@ impl World {
                     }
                     _ => self.add_set(after),
                 };
-                self.tasks.put(KnownTask { task: task.into(), boot_ns: stamp.boot_ns, visited: step.visit, set }, old);
+                let (boot_ns, visited) = (stamp.boot_ns, step.visit);
+                self.tasks.put(KnownTask { task: task.into(), boot_ns, visited, raced: false, set }, old);
             }
             Place::Nowhere => {
                 self.tasks.take(task.key.tid, true, stamp.boot_ns);
@@ -250,11 +251,11 @@ impl World {
         let tid = info.key.tid;
         let old = self.tasks.get(tid).map(|known| known.set);
         let tell = if old.is_some() { Tell::Everything } else { Tell::Foreign };
-        let visit = self.tasks.get(tid).is_some_and(|known| known.visited);
+        let (visit, raced) = self.tasks.get(tid).map_or((false, false), |known| (known.visited, known.raced));
         let step = Step { stamp, visit, task: info, tell, causes: Causes::UNKNOWN };
         self.settle(step, old, Place::Slots(slots), out);
         if let Some(known) = self.tasks.get_mut(tid) {
-            known.boot_ns = boot_ns;
+            (known.boot_ns, known.raced) = (boot_ns, raced);
         }
     }
 }

@@ -10,6 +10,7 @@ mod ends;
 mod lifetimes;
 mod log;
 mod members;
+mod mismatch;
 mod moves;
 mod namespaces;
 mod pins;
@@ -21,6 +22,7 @@ mod tasks;
 pub use change::{Cause, Change, Container, NsSeen, What};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use difference::{Changed, Difference, Member, State};
+pub(crate) use mismatch::{Mismatch, is_by_itself};
 pub use namespaces::{Creation, Namespace};
 
 use serde::{Deserialize, Serialize};
@@ -148,8 +150,13 @@ impl World {
     /// What the kernel said.
     fn apply_live(&mut self, stamp: Stamp, event: &Event, out: &mut Vec<Change>) {
         let told = out.len();
+        let mismatch = self.mismatch(stamp, event);
         self.learn(stamp, event, out);
-        self.detect(stamp, event, told, out);
+        if let (Some(mismatch), Event::Deed(_)) = (&mismatch, event) {
+            // No other record need say where the task is now.
+            self.move_task(&Move::elsewhere(stamp, &mismatch.task, &mismatch.now()), out);
+        }
+        self.detect(stamp, event, mismatch, told, out);
     }
 
     fn learn(&mut self, stamp: Stamp, event: &Event, out: &mut Vec<Change>) {
@@ -198,7 +205,8 @@ impl World {
             | Event::TaskCgroupPath { .. }
             | Event::Container(_)
             | Event::Placed(_)
-            | Event::Deed(_) => {}
+            | Event::Deed(_)
+            | Event::Accounted { .. } => {}
         }
     }
 
@@ -213,6 +221,12 @@ impl World {
             .filter(|ns| !ns.initial && ns.nprocs == 0)
             .map(|ns| ns.name)
             .collect()
+    }
+
+    /// Something looks as if kernel memory had been written to, unless records were lost: the source has to be asked for an
+    /// [`Event::Accounted`]. True once for each time that it has to be.
+    pub fn take_doubt(&mut self) -> bool {
+        self.detectors.take_doubt()
     }
 
     /// The first snapshot is complete, and no other one is coming in.

@@ -70,6 +70,11 @@ impl<'a> Move<'a> {
         Self { by_call, cause: Cause::by(Via::Exec), ..Self::seen(stamp, task, slots) }
     }
 
+    /// It is there, by no call that is known.
+    pub fn elsewhere(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
+        Self::seen(stamp, task, slots)
+    }
+
     /// A visit found it there.
     pub fn visit(stamp: Stamp, task: &'a TaskInfo, slots: &'a SlotSet) -> Self {
         Self { visit: true, ..Self::seen(stamp, task, slots) }
@@ -112,11 +117,15 @@ impl World {
         let (tid, boot_ns) = (m.task.key.tid, m.stamp.boot_ns);
         let standing = self.standing(m.stamp, m.task, out);
         let initial = match standing {
-            Standing::Stale => return self.note_births(m),
+            Standing::Stale => {
+                self.note_race(m);
+                return self.note_births(m);
+            }
             Standing::Known(set) => {
                 if self.sets.matches(set, m.after) {
                     if let Some(known) = self.tasks.get_mut(tid) {
                         (known.task, known.boot_ns, known.visited) = (m.task.into(), boot_ns, m.visit);
+                        known.raced = false;
                     }
                     return;
                 }
@@ -155,6 +164,10 @@ impl World {
         let causes = self.causes(m, old);
         let tell = if old.is_some() { Tell::Everything } else { Tell::Foreign };
         self.settle(Step { tell, causes, ..quietly }, old, Place::Slots(slots), out);
+        if let Some(known) = self.tasks.get_mut(tid).filter(|_| m.visit && old.is_some()) {
+            // What moved it was lost, or the visit came in the middle of it.
+            known.raced = true;
+        }
         self.forget_initial(tid);
     }
 
@@ -183,6 +196,19 @@ impl World {
             Some(d) if stamp.boot_ns <= d.boot_ns => Standing::Stale,
             Some(d) if !d.exited => Standing::Initial,
             _ => Standing::Unknown,
+        }
+    }
+
+    /// A visit that began after a call took effect, to its hook, and shows another state than it led to: one of them came in the
+    /// middle of the other.
+    fn note_race(&mut self, m: &Move<'_>) {
+        let tid = m.task.key.tid;
+        if let Some(known) = self.tasks.get(tid).filter(|known| known.visited && known.task.is(m.task))
+            && m.before.is_some()
+            && !self.sets.matches(known.set, m.after)
+            && let Some(known) = self.tasks.get_mut(tid)
+        {
+            known.raced = true;
         }
     }
 

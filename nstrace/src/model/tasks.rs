@@ -98,6 +98,8 @@ pub(super) struct KnownTask {
     pub boot_ns: u64,
     /// By a visit of a snapshot, not by a record.
     pub visited: bool,
+    /// The visit may have come in the middle of a change: what it shows is no evidence.
+    pub raced: bool,
     pub set: SetId,
 }
 

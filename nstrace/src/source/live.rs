@@ -43,6 +43,8 @@ pub struct Live {
     order: Order,
     /// Endings that were found wait for this sync of the ring.
     ends_after: Option<u64>,
+    /// Somebody wants to know what was lost until this boot time, which is known after this sync of the ring.
+    account_after: Option<(u64, u64)>,
     anchor: clock::Anchor,
     housekeeping: Instant,
     /// The first events were handed out.
@@ -82,6 +84,7 @@ impl Live {
             losses: Losses::default(),
             order: Order::default(),
             ends_after: None,
+            account_after: None,
             anchor: clock::Anchor::read(),
             housekeeping: Instant::now(),
             started: false,
@@ -210,6 +213,7 @@ impl Source for Live {
         let wait = self.endings.as_ref().map_or(wait, |endings| endings.patience().min(wait));
         let drained = self.tracer.ring.next(wait)?;
         let quiet = drained.is_none();
+        let mut accounted = None;
         match drained {
             Some(Drained::Records(batch)) => {
                 for record in batch.records() {
@@ -229,10 +233,14 @@ impl Source for Live {
                     self.ends_after = None;
                     self.tell_ends(&mut events);
                 }
+                accounted = self.account_after.take_if(|(after, _)| *after <= number).map(|(_, until)| until);
             }
             None => {}
         }
-        self.housekeeping(quiet, &mut events)?;
+        self.housekeeping(quiet || accounted.is_some(), &mut events)?;
+        if let Some(until) = accounted {
+            events.push(now(Event::Accounted { until }));
+        }
         // One round of questions at a time: a later one would have to wait for records that are newer still.
         if self.ends_after.is_none() && self.endings.as_mut().is_some_and(Endings::look) {
             self.ends_after = Some(self.tracer.ring.sync());
@@ -249,6 +257,14 @@ impl Source for Live {
     fn await_end(&mut self, suspects: &[NsName]) {
         if let Some(endings) = &mut self.endings {
             endings.add(suspects);
+        }
+    }
+
+    fn account(&mut self) {
+        if self.account_after.is_none() && self.tracer.sees_switches() {
+            // First the time: what the ring held by then comes before the sync.
+            let until = clock::boot_ns();
+            self.account_after = Some((self.tracer.ring.sync(), until));
         }
     }
 

@@ -30,6 +30,10 @@ pub trait Source {
     /// Only a live source on a kernel without a destruction hook has to do anything.
     fn await_end(&mut self, suspects: &[NsName]);
 
+    /// Asks for an [`crate::event::Event::Accounted`]. Only a live source that sees changes of namespaces where they take effect
+    /// has to answer.
+    fn account(&mut self) {}
+
     /// Skipped runs of programs that only speak of failed clones, for the summary: nearly all had nothing to say, so they
     /// are not told as lost records.
     fn skipped(&self) -> u64 {

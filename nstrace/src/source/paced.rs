@@ -58,4 +58,8 @@ impl<S: Source> Source for Paced<S> {
     fn await_end(&mut self, suspects: &[NsName]) {
         self.source.await_end(suspects);
     }
+
+    fn account(&mut self) {
+        self.source.account();
+    }
 }

@@ -357,9 +357,11 @@ impl Toy {
 
     fn state(&mut self, kind: u16, hook: u16, task: &ToyTask, flags: u32) -> Vec<u8> {
         let header = self.header(kind, hook);
-        record::TaskState { header, task: Self::wire_task(task, flags), slots: self.wire_slots(&task.slots) }
-            .as_bytes()
-            .to_vec()
+        self.wire_state(header, Self::wire_task(task, flags), task)
+    }
+
+    fn wire_state(&self, header: Header, wire: Task, task: &ToyTask) -> Vec<u8> {
+        record::TaskState { header, task: wire, slots: self.wire_slots(&task.slots) }.as_bytes().to_vec()
     }
 
     /// execve(2): ends the other threads, takes the leader's place, and moves to the time namespace for children.
@@ -381,15 +383,23 @@ impl Toy {
         // exec_task_namespaces: the old time namespace may be freed before the exec is told.
         let mut after = task.slots;
         after[NsType::Time.index()] = task.slots[9];
+        let former = if tid == task.tid { 0 } else { tid };
         let tid = task.tid;
         self.tasks.insert(tid, task);
         self.switch(tid, Self::call(nr::EXECVE, 0, 0), after);
         self.collect();
         let task = self.tasks[&tid].clone();
-        let record = self.state(kind::EXEC, hook::SCHED_PROCESS_EXEC, &task, 0);
+        let header = self.header(kind::EXEC, hook::SCHED_PROCESS_EXEC);
+        let record = self.wire_state(header, Task { former_tid: former, ..Self::wire_task(&task, 0) }, &task);
         if !(self.filter && Self::all_initial(&task.slots)) {
             self.out.push(record);
         }
+    }
+
+    /// Somebody writes to kernel memory: nothing is said of it, and nobody lets go of what was there.
+    pub fn forge(&mut self, tid: u32, slot: usize, ns: Ns) {
+        let was = std::mem::replace(&mut self.tasks.get_mut(&tid).unwrap().slots[slot], ns);
+        self.spaces.get_mut(&was).unwrap().pins += 1;
     }
 
     fn die(&mut self, tid: u32) {
