@@ -248,6 +248,7 @@ fn capabilities_that_no_call_gave_are_told() {
     let found = capable(&mut bench, child, 1 << 21, nr::OPEN);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].explain.contains("0x200000"), "{}", found[0].explain);
+    assert_eq!(found[0].evidence.len(), 1, "what it did with them");
     assert_eq!(capable(&mut bench, child, 1 << 21, nr::OPEN), [], "told once");
 }
 

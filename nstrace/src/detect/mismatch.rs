@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Direction, Found, catalogue::MISMATCH, lineage::seen, words};
 use crate::{
+    deed::Deed,
     event::TaskInfo,
     model::{Mismatch, World},
     ns::NsName,
@@ -46,14 +47,16 @@ pub struct Certain {
     pub seen: u64,
     /// `seq` of the lines it rests on.
     pub evidence: Vec<u64>,
+    /// What it rests on and has no line yet.
+    pub deed: Option<Box<Deed>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Difference {
     /// What a slot holds, and what it held at the boot time `since`.
     Slots { slots: Vec<(NsName, NsName)>, since: u64 },
-    /// Effective capabilities, and the most that the task can have.
-    Capabilities { has: u64, most: u64 },
+    /// Effective capabilities, the most that the task can have, and what it did with them.
+    Capabilities { has: u64, most: u64, by: Option<Box<Deed>> },
 }
 
 impl Doubts {
@@ -64,9 +67,9 @@ impl Doubts {
     }
 
     /// A task has more capabilities than `most`.
-    pub fn grown(&mut self, boot_ns: u64, task: &TaskInfo, most: u64) {
-        let what = Difference::Capabilities { has: task.cap_effective, most };
-        self.add(Doubt { task: *task, boot_ns, what, evidence: Vec::new() });
+    pub fn grown(&mut self, boot_ns: u64, task: &TaskInfo, most: u64, by: Option<Box<Deed>>, evidence: Vec<u64>) {
+        let what = Difference::Capabilities { has: task.cap_effective, most, by };
+        self.add(Doubt { task: *task, boot_ns, what, evidence });
     }
 
     fn add(&mut self, doubt: Doubt) {
@@ -123,14 +126,18 @@ impl Doubt {
         };
         let all = match &self.what {
             Difference::Slots { slots, since } => slots.iter().map(|pair| slot(pair, *since)).collect(),
-            &Difference::Capabilities { has, most } => {
+            Difference::Capabilities { has, most, .. } => {
                 let explain = format!(
                     "{who} has the capabilities {has:#x} though its program was started with no more than {most:#x}: no call gave it more"
                 );
-                vec![found(explain).with_object(has)]
+                vec![found(explain).with_object(*has)]
             }
         };
-        let certain = |found| Certain { found, seen: self.boot_ns, evidence: self.evidence.clone() };
+        let deed = || match &self.what {
+            Difference::Capabilities { by, .. } => by.clone(),
+            Difference::Slots { .. } => None,
+        };
+        let certain = |found| Certain { found, seen: self.boot_ns, evidence: self.evidence.clone(), deed: deed() };
         all.into_iter().map(certain).collect()
     }
 }

@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{finding::Found, lineage::Lineage, mismatch::Certain, repeats::Repeats, switch::Switch};
 use crate::{
-    deed::Act,
+    deed::{Act, Deed},
     event::{Event, Stamp, TaskInfo, TaskKey, Via},
     model::{Cause, Change, Mismatch, What, World, is_by_itself},
 };
@@ -75,6 +75,8 @@ pub(crate) struct Told {
     pub cause: Option<Cause>,
     /// Boot time of what it is about, when that was not this event.
     pub seen: Option<u64>,
+    /// What it rests on, when that was not this event and has no line yet.
+    pub deed: Option<Box<Deed>>,
 }
 
 impl Detectors {
@@ -141,7 +143,7 @@ impl Detectors {
         for found in found {
             let Some(count) = self.count(found.rule.id, found.task.as_ref(), found.object) else { continue };
             let task = found.task;
-            out.push(Told { finding: finish(found, count, changes), task, cause, seen: None });
+            out.push(Told { finding: finish(found, count, changes), task, cause, seen: None, deed: None });
         }
         if let Event::Accounted { until } = event {
             self.accounted(world, *until, out);
@@ -154,9 +156,9 @@ impl Detectors {
             self.doubts.lost();
             self.lineage.forget_limits();
         }
+        let evidence = || changes.iter().map(|change| change.seq).collect();
         if let Some(mismatch) = mismatch {
-            let evidence = changes.iter().map(|change| change.seq).collect();
-            self.doubts.moved(boot_ns, mismatch, evidence);
+            self.doubts.moved(boot_ns, mismatch, evidence());
         }
         let (task, by_itself) = match event {
             Event::Deed(deed) => (&deed.task, is_by_itself(deed)),
@@ -164,7 +166,11 @@ impl Detectors {
             _ => return,
         };
         if let Some(most) = self.lineage.limit(task).filter(|most| by_itself && task.cap_effective & !most != 0) {
-            self.doubts.grown(boot_ns, task, most);
+            let by = match event {
+                Event::Deed(deed) => Some(deed.clone()),
+                _ => None,
+            };
+            self.doubts.grown(boot_ns, task, most, by, evidence());
             self.lineage.raise_limit(task, task.cap_effective);
         }
         if let Event::Deed(deed) = event
@@ -176,11 +182,11 @@ impl Detectors {
 
     /// Nothing was lost up to `until`.
     fn accounted(&mut self, world: &World, until: u64, out: &mut Vec<Told>) {
-        for Certain { found, seen, evidence } in self.doubts.accounted(world, until) {
+        for Certain { found, seen, evidence, deed } in self.doubts.accounted(world, until) {
             let Some(count) = self.count(found.rule.id, found.task.as_ref(), found.object) else { continue };
             let task = found.task;
             let finding = Finding { evidence, ..finish(found, count, &[]) };
-            out.push(Told { finding, task, cause: None, seen: Some(seen) });
+            out.push(Told { finding, task, cause: None, seen: Some(seen), deed });
         }
     }
 

@@ -47,9 +47,14 @@ impl World {
                 });
                 one.finding.evidence.push(seq);
             }
+            let stamp = one.seen.map_or(stamp, |boot_ns| Stamp { boot_ns, cpu: 0, seq: 0 });
+            if let Some(deed) = one.deed {
+                let (task, cause) = (deed.task, (&deed.call).into());
+                self.log.write(out, stamp, What::Deed(deed), Some(&task), Some(cause));
+                one.finding.evidence.push(self.log.last_seq);
+            }
             self.suppress(stamp, &mut one.finding, one.task.as_ref());
             let what = What::Finding(Box::new(one.finding));
-            let stamp = one.seen.map_or(stamp, |boot_ns| Stamp { boot_ns, cpu: 0, seq: 0 });
             self.log.write(out, stamp, what, one.task.as_ref(), one.cause);
         }
     }
