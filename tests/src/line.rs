@@ -13,6 +13,8 @@ pub struct Line {
     pub ns: Option<LineNs>,
     pub task: Option<LineTask>,
     pub cause: Option<LineCause>,
+    /// Of a finding.
+    pub rule: Option<String>,
     #[serde(default)]
     pub container: Value,
     pub lifetime_ns: Option<Value>,
@@ -65,6 +67,11 @@ impl Line {
             serde_json::from_str(raw).map_err(|e| anyhow::anyhow!("not an event line of interface.md ({e}): {raw}"))?;
         raw.clone_into(&mut line.raw);
         Ok(line)
+    }
+
+    /// A finding that says that somebody wrote to kernel memory.
+    pub fn alleges_forgery(&self) -> bool {
+        self.event == "finding" && matches!(self.rule.as_deref(), Some("NST-012" | "NST-013"))
     }
 
     pub fn ns_type(&self) -> Option<&str> {

@@ -142,8 +142,16 @@ impl Watch {
     /// Ctrl-C, then reads to the end.
     ///
     /// # Errors
-    /// When it does not end, or printed something that is no event line.
-    pub fn stop(mut self) -> anyhow::Result<Ended> {
+    /// When it does not end, or printed something that is no event line, or alleges that somebody wrote to kernel memory.
+    pub fn stop(self) -> anyhow::Result<Ended> {
+        self.stop_after(|_| false)
+    }
+
+    /// As [`Watch::stop`], after somebody did: `forged` are the findings of that.
+    ///
+    /// # Errors
+    /// As [`Watch::stop`].
+    pub fn stop_after(mut self, forged: impl Fn(&Line) -> bool) -> anyhow::Result<Ended> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).context("the watch is gone already")?;
         let deadline = Instant::now() + patience();
@@ -160,6 +168,9 @@ impl Watch {
             bail!("{} lines are no event lines, the first: {fault}", received.faults.len());
         }
         let lines = std::mem::take(&mut received.lines);
+        if let Some(alleged) = lines.iter().find(|line| line.alleges_forgery() && !forged(line)) {
+            bail!("nobody forged anything: {}", alleged.raw);
+        }
         Ok(Ended { lines, lost: lost(&stderr), stderr, status })
     }
 }

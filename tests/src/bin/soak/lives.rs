@@ -151,6 +151,7 @@ impl Lives {
                 self.unrepaired = false;
             }
             "denied" => self.denied(line),
+            "finding" if line.alleges_forgery() => self.illegal.push(format!("nobody forged anything: {}", line.raw)),
             "snapshot" | "created" | "joined" | "left" | "destroyed" | "pinned" | "unpinned" => {
                 if let Err(fault) = self.life(line) {
                     self.illegal.push(format!("{fault}: {}", line.raw));
@@ -336,6 +337,14 @@ mod tests {
             lines.insert(at, lines[at].clone());
             assert!(!read(&lines).illegal.is_empty(), "line {at} twice");
         }
+    }
+
+    #[test]
+    fn nothing_is_forged_in_a_soak() {
+        let finding =
+            |rule: &str| vec![Line::parse(&format!(r#"{{"event":"finding","rule":"{rule}"}}"#)).expect("a line")];
+        assert_eq!(read(&finding("NST-013")).illegal.len(), 1);
+        assert_eq!(read(&finding("NST-003")).illegal.len(), 0);
     }
 
     #[test]
