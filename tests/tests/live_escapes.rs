@@ -61,6 +61,13 @@ impl Done {
         }
         Ok(faults)
     }
+
+    /// A finding of a task that forged.
+    fn forged(&self, line: &Line) -> bool {
+        let finding = Finding::of(line).ok().flatten();
+        let of = |tried: &Tried| finding.as_ref().is_some_and(|finding| tried.forged(finding));
+        self.tried.iter().any(of)
+    }
 }
 
 /// The suite's own runtime: a container for all techniques that need the same, then the honest work.
@@ -99,7 +106,7 @@ fn real_runtime(stage: &mut Stage, runtime: Runtime) -> anyhow::Result<Done> {
 
 fn settled(watch: Watch, done: &Done) -> anyhow::Result<Ended> {
     watch.wait_for(Instant::now() + settle(), |lines| done.faults(lines).is_ok_and(|faults| faults.is_empty()));
-    let ended = watch.stop()?;
+    let ended = watch.stop_after(|line| done.forged(line))?;
     keep(&ended.lines)?;
     let mut excuses: BTreeMap<String, usize> = BTreeMap::new();
     done.tried

@@ -65,6 +65,7 @@ pub fn run(args: &Args) -> Result<u8> {
         payload.program(&name.to_string_lossy(), path);
     }
     payload.env("NSTRACE_GUEST", "1");
+    payload.forge(args.kernel);
     for (name, value) in &args.environment {
         payload.env(name, value);
     }

@@ -72,6 +72,12 @@ impl Tried {
         }
     }
 
+    /// It wrote to kernel memory, and this finding is about its task.
+    pub fn forged(&self, finding: &Finding) -> bool {
+        let forges = matches!(self.row.owes, Owes::Finding("NST-012" | "NST-013", _));
+        forges && (self.began..=self.ended).contains(&finding.boot_ns) && finding.is_of(self.act.pid)
+    }
+
     /// The `denied` line that is owed and is not among these, which may all be of other attempts.
     pub fn denial_missing(&self, lines: &[Line]) -> Option<String> {
         let (Owes::DeniedLine, Outcome::Denied { errno }) = (self.row.owes, &self.act.outcome) else { return None };
@@ -146,6 +152,15 @@ mod tests {
         ] {
             assert!(tried.fault(&[wrong]).is_some());
         }
+    }
+
+    #[test]
+    fn only_who_forges_may_be_told_so() {
+        let done = || Outcome::Done { detail: String::new() };
+        let found = |pid| finding("NST-013", pid, 7, 15);
+        assert!(tried("forge-nsproxy", done()).forged(&found(3)));
+        assert!(!tried("forge-nsproxy", done()).forged(&found(4)));
+        assert!(!tried("setns-mnt", done()).forged(&found(3)));
     }
 
     #[test]

@@ -66,7 +66,21 @@ impl View {
         while let Some(package) = open.pop() {
             let shown = step::output(self.apt_cache().args(["show", &package.shown()]))?;
             if found.insert(package) {
-                open.extend(kernel_dependencies(&shown));
+                open.extend(dependencies(&shown, &KERNEL_PARTS));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Packages, each as new as there is, and those that they depend on whose names begin with one of `follow`.
+    pub fn with_dependencies(&self, names: &[String], follow: &[&str]) -> Result<BTreeSet<Package>> {
+        self.fetch_lists()?;
+        let mut found = BTreeSet::new();
+        let mut open: Vec<Package> = names.iter().map(|name| Package { name: name.clone(), version: None }).collect();
+        while let Some(package) = open.pop() {
+            let shown = step::output(self.apt_cache().args(["show", &package.shown()]))?;
+            if found.insert(package) {
+                open.extend(dependencies(&shown, follow));
             }
         }
         Ok(found)
@@ -159,8 +173,11 @@ fn offered<'a>(madison: &'a str, suite: &str) -> Vec<&'a str> {
     rows.collect()
 }
 
-/// Kernel parts among the `Depends:` of the first record of `apt-cache show`.
-fn kernel_dependencies(shown: &str) -> Vec<Package> {
+/// How the names of the packages begin that a kernel is made of.
+const KERNEL_PARTS: [&str; 4] = ["linux-image-", "linux-binary-", "linux-modules-", "linux-base-"];
+
+/// Those of the `Depends:` of the first record of `apt-cache show` whose names begin with one of `follow`.
+fn dependencies(shown: &str, follow: &[&str]) -> Vec<Package> {
     let record = shown.lines().take_while(|line| !line.is_empty());
     let depends =
         record.filter_map(|line| line.strip_prefix("Depends: ").or_else(|| line.strip_prefix("Pre-Depends: ")));
@@ -168,8 +185,7 @@ fn kernel_dependencies(shown: &str) -> Vec<Package> {
     for alternative in depends.flat_map(|list| list.split([',', '|'])) {
         let mut words = alternative.split_whitespace();
         let Some(name) = words.next() else { continue };
-        if !["linux-image-", "linux-binary-", "linux-modules-", "linux-base-"].iter().any(|part| name.starts_with(part))
-        {
+        if !follow.iter().any(|part| name.starts_with(part)) {
             continue;
         }
         let version = (words.next() == Some("(=")).then(|| words.next()).flatten();
@@ -181,7 +197,7 @@ fn kernel_dependencies(shown: &str) -> Vec<Package> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Package, kernel_dependencies, offered};
+    use super::{KERNEL_PARTS, Package, dependencies, offered};
 
     #[test]
     fn madison_lists_newest_first_and_suites_apart() {
@@ -197,6 +213,6 @@ mod tests {
         let shown = "Package: linux-image-x\nDepends: kmod, linux-base (>= 4.3~), linux-binary-x (= 7.3-1), \
                      initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool\n\nPackage: other\nDepends: linux-image-y\n";
         let expected = Package { name: "linux-binary-x".into(), version: Some("7.3-1".into()) };
-        assert_eq!(kernel_dependencies(shown), [expected]);
+        assert_eq!(dependencies(shown, &KERNEL_PARTS), [expected]);
     }
 }

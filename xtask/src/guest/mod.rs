@@ -5,6 +5,7 @@
 
 pub mod boot_files;
 pub mod debian;
+pub mod forge;
 pub mod kernel;
 pub mod machine;
 pub mod payload;
@@ -22,8 +23,8 @@ use crate::{apt, step, workspace};
 use kernel::Kernel;
 
 /// What the host needs to build images and to run guests.
-const HOST_PACKAGES: [&str; 7] =
-    ["qemu-system-x86", "busybox-static", "cpio", "kmod", "mmdebstrap", "e2fsprogs", "squashfs-tools"];
+const HOST_PACKAGES: [&str; 8] =
+    ["qemu-system-x86", "busybox-static", "cpio", "kmod", "make", "mmdebstrap", "e2fsprogs", "squashfs-tools"];
 
 /// The cache of everything about guests.
 pub fn folder() -> PathBuf {
@@ -65,6 +66,7 @@ fn lock() -> Result<File> {
 fn kernels_ready(debian: &debian::View, kernels: &[Kernel]) -> Result<()> {
     for kernel in kernels {
         boot_files::ensure(debian, *kernel)?;
+        forge::ensure(debian, *kernel)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use super::{forge, kernel::Kernel};
 use crate::step;
 
 /// Where the guest's output goes.
@@ -103,6 +104,17 @@ impl Payload {
     pub fn program(&mut self, name: &str, path: &Path) {
         self.programs.retain(|(known, _)| known != name);
         self.programs.push((name.to_owned(), path.to_owned()));
+    }
+
+    /// Gives the kernel module of the tests, or says why there is none.
+    pub fn forge(&mut self, kernel: Kernel) {
+        match forge::module(kernel) {
+            Ok(path) => {
+                self.program("nstrace_forge.ko", &path);
+                self.env("NSTRACE_FORGE", "/payload/bin/nstrace_forge.ko");
+            }
+            Err(why) => self.env("NSTRACE_FORGE_MISSING", &why),
+        }
     }
 
     /// Packs the payload as a squashfs image. Uncompressed: the guest maps what it uses, nothing is copied.

@@ -84,6 +84,7 @@ impl Runs<'_> {
             payload.program("escape", escape);
             payload.env("NSTRACE_ESCAPE", "/payload/bin/escape");
         }
+        payload.forge(kernel);
         for suite in &built.suites {
             payload.program(&suite.name, &suite.path);
         }

@@ -15,6 +15,7 @@ mod executables;
 mod extensions;
 mod file_handles;
 mod filesystems;
+mod forged;
 mod handles;
 mod helpers;
 mod id_maps;
@@ -50,6 +51,7 @@ const FAMILIES: &[&[Technique]] = &[
     cgroups::ALL,
     roots::ALL,
     outlived::ALL,
+    forged::ALL,
 ];
 
 fn main() -> ExitCode {
