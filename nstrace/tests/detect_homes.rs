@@ -6,7 +6,6 @@ use model_support::{CGROUP, HOST_ROOT, INIT, IPC, MNT, NET, Ns, PID, Toy, USER, 
 use nstrace::{
     decode::decode,
     detect::{Direction, Finding, Severity},
-    event::{Event, Stamp, Stamped},
     model::{Change, What, World},
 };
 use nstrace_common::{deed::what, record::hook, task::PF_KTHREAD};
@@ -24,20 +23,13 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut toy = Toy::new(true);
-        let mut world = World::new(nstrace::container::from_cgroup_path);
-        let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
-        for event in toy.start().into_iter().chain([Stamped { stamp, event: Event::SnapshotEnd }]) {
-            world.apply(&event, &mut Vec::new());
-        }
+        let world = toy.watched();
         Self { toy, world }
     }
 
     /// What is found in what the toy has done since.
     fn found(&mut self) -> Vec<Finding> {
-        let mut changes: Vec<Change> = Vec::new();
-        for event in self.toy.records() {
-            self.world.apply(&event, &mut changes);
-        }
+        let changes = self.toy.told(&mut self.world);
         let finding = |change: Change| match change.what {
             What::Finding(finding) => Some(*finding),
             _ => None,

@@ -9,23 +9,9 @@ use nstrace::{
     model::{What, World},
 };
 
-/// A watch that has begun.
-fn world(toy: &mut Toy) -> World {
-    let mut world = World::new(nstrace::container::from_cgroup_path);
-    let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
-    for event in toy.start().into_iter().chain([Stamped { stamp, event: Event::SnapshotEnd }]) {
-        world.apply(&event, &mut Vec::new());
-    }
-    world
-}
-
 /// What is found of this rule in what the toy has done since.
 fn found(toy: &mut Toy, world: &mut World, rule: &str) -> Vec<Finding> {
-    let mut changes = Vec::new();
-    for event in toy.records() {
-        world.apply(&event, &mut changes);
-    }
-    let findings = changes.into_iter().filter_map(|change| match change.what {
+    let findings = toy.told(world).into_iter().filter_map(|change| match change.what {
         What::Finding(finding) => Some(*finding),
         _ => None,
     });
@@ -49,7 +35,7 @@ fn container(toy: &mut Toy) -> u32 {
 #[test]
 fn what_a_container_keeps_is_told_at_once() {
     let mut toy = Toy::new(true);
-    let mut world = world(&mut toy);
+    let mut world = toy.watched();
     let shell = container(&mut toy);
     let child = toy.clone(shell, NET);
     let net = toy.tasks[&child].slots[2];
@@ -69,7 +55,7 @@ fn what_a_container_keeps_is_told_at_once() {
 #[test]
 fn the_host_is_given_time_to_clean_up() {
     let mut toy = Toy::new(true);
-    let mut world = world(&mut toy);
+    let mut world = toy.watched();
     for cleans_up in [true, false] {
         let service = toy.clone(INIT, NET);
         let net = toy.tasks[&service].slots[2];
@@ -88,7 +74,7 @@ fn the_host_is_given_time_to_clean_up() {
 #[test]
 fn the_first_namespace_of_a_type_that_a_container_makes() {
     let mut toy = Toy::new(true);
-    let mut world = world(&mut toy);
+    let mut world = toy.watched();
     let shell = container(&mut toy);
     assert_eq!(found(&mut toy, &mut world, "NST-023"), [], "it started with those");
     let types = |told: Vec<Finding>| told.iter().filter_map(|f| f.ns.map(|ns| ns.name.ns_type.to_string())).collect();

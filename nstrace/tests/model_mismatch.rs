@@ -26,11 +26,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut toy = Toy::new(true);
-        let mut world = World::new(nstrace::container::from_cgroup_path);
-        let stamp = Stamp { boot_ns: toy.tick(), cpu: 0, seq: 0 };
-        for event in toy.start().into_iter().chain([Stamped { stamp, event: Event::SnapshotEnd }]) {
-            world.apply(&event, &mut Vec::new());
-        }
+        let world = toy.watched();
         Self { toy, world }
     }
 
@@ -50,17 +46,9 @@ impl Bench {
         changes
     }
 
-    fn take_in(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for event in self.toy.records() {
-            self.world.apply(&event, &mut changes);
-        }
-        changes
-    }
-
     /// What is found in what the toy has done, and in the account that follows if one was asked for.
     fn certain(&mut self) -> Vec<Finding> {
-        let mut changes = self.take_in();
+        let mut changes = self.toy.told(&mut self.world);
         if self.world.take_doubt() {
             assert!(!self.world.take_doubt(), "asked once");
             let until = self.toy.now;
@@ -155,7 +143,7 @@ fn what_was_lost_may_explain_it() {
     bench.toy.setns(pid, host);
     bench.toy.records();
     bench.toy.exec(pid);
-    bench.take_in();
+    bench.toy.told(&mut bench.world);
     assert!(bench.world.take_doubt());
     bench.lose();
     let until = bench.toy.now;
@@ -187,7 +175,7 @@ fn an_account_speaks_of_its_time_only() {
     let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
     bench.toy.forge(pid, NET_SLOT, host);
     bench.toy.exec(pid);
-    bench.take_in();
+    bench.toy.told(&mut bench.world);
     assert_eq!(mismatches(bench.apply(Event::Accounted { until })), []);
     assert_eq!(bench.certain().len(), 1, "it is asked for again");
 }
@@ -209,7 +197,7 @@ fn kernel_threads_and_workers_are_left_out() {
 fn a_visit_in_the_middle_of_a_call_is_no_evidence() {
     let mut bench = Bench::new();
     let pid = bench.toy.clone(INIT, OWN);
-    bench.take_in();
+    bench.toy.told(&mut bench.world);
     bench.lose();
     // The hook has written its record, the visit comes, and only then the call takes effect.
     let visits = bench.toy.visit(false);
@@ -281,7 +269,7 @@ fn a_checkpoint_keeps_doubts() {
     let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
     bench.toy.forge(pid, NET_SLOT, host);
     bench.toy.exec(pid);
-    bench.take_in();
+    bench.toy.told(&mut bench.world);
     let kept = serde_json::to_vec(&bench.world.checkpoint().expect("it is live")).expect("it is data");
     let kept = serde_json::from_slice(&kept).expect("it was written so");
     bench.world = World::restore(kept, nstrace::container::from_cgroup_path).expect("it was a world");
@@ -294,7 +282,7 @@ fn the_cause_of_what_nobody_called_for_is_unknown() {
     let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
     bench.toy.forge(pid, NET_SLOT, host);
     bench.toy.deed(pid, what::OPEN, |_, _| {});
-    let changes = bench.take_in();
+    let changes = bench.toy.told(&mut bench.world);
     let unknown = changes.iter().filter(|change| change.cause.is_some_and(|cause| cause.via == Via::Unknown));
     assert!(unknown.count() >= 2, "it left one and joined another: {changes:?}");
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test support: a failing expectation is a broken toy")]
 
 pub mod stream;
+pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
