@@ -443,3 +443,28 @@ fn a_checkpoint_keeps_who_is_contained() {
     bench.toy.setns(shell, host);
     assert_eq!(bench.rules(), [rule("NST-001", Some("net"))]);
 }
+
+#[test]
+fn network_capabilities_over_an_own_user_namespace_open_what_was_closed() {
+    /// `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (linux/capability.h).
+    const NET_ADMIN: u32 = 12;
+    const SYS_ADMIN: u32 = 21;
+    for (permitted, severity) in [(0, Severity::Medium), (1 << SYS_ADMIN, Severity::Info)] {
+        let mut bench = Bench::new();
+        bench.toy.permitted = permitted;
+        let shell = bench.container(INIT, ROOT);
+        let child = bench.toy.clone(shell, USER | NET);
+        assert_eq!(bench.found(), []);
+        let user = bench.slot(child, 5);
+        for capability in [SYS_ADMIN, NET_ADMIN] {
+            bench.toy.deed(child, what::CAPABILITY, |toy, deed| {
+                deed.flags = capability;
+                deed.ns = toy.named(user);
+            });
+        }
+        let found = bench.found();
+        let seen: Vec<(&str, Severity)> = found.iter().map(|f| (f.rule.as_ref(), f.severity)).collect();
+        assert_eq!(seen, [("NST-015", severity)], "{permitted:#x}");
+        assert_eq!(found[0].ns.map(|ns| ns.name), Some(bench.toy.name(user)));
+    }
+}

@@ -234,7 +234,8 @@ pub static EXPLANATIONS: &[Explanation] = &[
                   parts of the kernel that are closed to it otherwise, and known for their faults.",
         rests_on: &["the capability check of the kernel, over which user namespace it was asked, and who made that \
                   one"],
-        tells_apart: "A user namespace that was there when the container was sealed is how it was set up.",
+        tells_apart: "A user namespace that was there when the container was sealed is how it was set up. In a container \
+                      that started with CAP_SYS_ADMIN over the initial user namespace it opens nothing new: info.",
         cannot_tell: "Rootless tools inside of a container do the same to set up networks.",
         needs: &["deed capability"],
         about_namespace: true,

@@ -6,6 +6,7 @@ use super::{
     Found, Severity, Sight,
     catalogue::{HANDLE_OPEN, KERNEL_EXTENSION, USER_NAMESPACE},
     lineage::seen,
+    posture::Grant,
     words,
 };
 use crate::deed::{Act, Deed, device};
@@ -58,12 +59,18 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             let Some(user) = deed.ns.and_then(|name| seen(world, name)) else { return };
             // A user namespace that was there when the container was sealed is how it was set up.
             if lineage.homes.is_made_inside(lineage.home(&deed.task), user.key) {
+                let home = lineage.homes.get(lineage.home(&deed.task));
+                // Whoever may do as much over the host reaches nothing new.
+                let (severity, new) = match home.is_some_and(|home| home.granted.contains(&Grant::SysAdmin)) {
+                    true => (Severity::Info, "that its container may reach without it"),
+                    false => (Severity::Medium, "that is otherwise closed to it"),
+                };
                 let explain = format!(
-                    "{who} used capability {} over {}, which its container made, on a part of the kernel that is otherwise closed to it",
+                    "{who} used capability {} over {}, which its container made, on a part of the kernel {new}",
                     deed.flags,
                     words::which(&user)
                 );
-                found.push(Found::new(&USER_NAMESPACE, &deed.task, explain).about(user));
+                found.push(Found::new(&USER_NAMESPACE, &deed.task, explain).with_severity(severity).about(user));
             }
         }
         _ => {}

@@ -86,6 +86,8 @@ pub struct Toy {
     out: Vec<Vec<u8>>,
     /// Like the programs: nothing is said of tasks that are and stay in the initial namespaces.
     pub filter: bool,
+    /// Capabilities that execve(2) leaves permitted.
+    pub permitted: u64,
 }
 
 pub const INIT: u32 = 1;
@@ -107,6 +109,7 @@ impl Toy {
             seq: 0,
             out: Vec::new(),
             filter: true,
+            permitted: 0,
         };
         let initial: Vec<Ns> = NsType::ALL.into_iter().map(|t| toy.make(t, None, None, 0)).collect();
         let slots = std::array::from_fn(|i| initial[Slot::ALL[i].ns_type().index()]);
@@ -433,7 +436,7 @@ impl Toy {
             root: at(self, task.slots[0], root, host),
             pwd: at(self, pwd, root, 0),
             exe: at(self, exe, 77, 0),
-            cap_permitted: 0,
+            cap_permitted: self.permitted,
             cap_bounding: 0,
             seccomp: 0,
             no_new_privs: 0,
