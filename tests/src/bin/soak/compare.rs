@@ -52,11 +52,13 @@ pub fn with_walk(lives: &Lives, walk: &Walk, hidden: Option<&BTreeSet<Name>>) ->
     differences
 }
 
-/// Lines against the census. `all`: the kernel lists every namespace, so what is not in there does not live.
-pub fn with_census(lives: &Lives, census: &Census, all: bool) -> BTreeSet<String> {
+/// Lines against the census. `all`: the kernel lists every namespace, so what is not in there does not live. `before`: the census
+/// before the watch, where its snapshot may miss what nothing visible leads to.
+pub fn with_census(lives: &Lives, census: &Census, all: bool, before: &Census) -> BTreeSet<String> {
     let mut differences = BTreeSet::new();
     for (name, id) in &census.living {
         match lives.living.get(name) {
+            None if before.living.get(name) == Some(id) => {}
             None => {
                 differences.insert(format!("{} id {id:?} lives by the census, and by no line", show(name)));
             }

@@ -57,6 +57,8 @@ pub struct Run<'a> {
     rounds: u64,
     lossy_rounds: u64,
     censuses: u64,
+    /// What lived before the watch; nothing where the watch has them all in its snapshot.
+    before: Census,
     /// Comparisons, the repeated ones too.
     looks: u64,
     tolerated: Tolerated,
@@ -110,6 +112,7 @@ impl<'a> Run<'a> {
         let attach = options.attach.as_deref().unwrap_or("auto");
         let more: Vec<String> =
             options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
+        let before = if abilities.lists { Census::default() } else { Census::now()? };
         let stream = Stream::start(attach, &more, options.forget.clone())?;
         stream.lives().0.sees_pins = abilities.pins;
         Ok(Self {
@@ -120,6 +123,7 @@ impl<'a> Run<'a> {
             stream,
             crew: Crew::new()?,
             expected: Expected::default(),
+            before,
             rounds: 0,
             lossy_rounds: 0,
             censuses: 0,
@@ -276,7 +280,7 @@ impl<'a> Run<'a> {
         if self.abilities.ends {
             differences.extend(compare::with_walk(lives, &walk, self.abilities.pins.then_some(&hidden)));
             if let Some(census) = census {
-                differences.extend(compare::with_census(lives, &census, self.abilities.lists));
+                differences.extend(compare::with_census(lives, &census, self.abilities.lists, &self.before));
             }
         }
         Ok(differences)
