@@ -53,7 +53,7 @@ pub fn with_walk(lives: &Lives, walk: &Walk, hidden: Option<&BTreeSet<Name>>) ->
 }
 
 /// Lines against the census. `all`: the kernel lists every namespace, so what is not in there does not live. `before`: the census
-/// before the watch, where its snapshot may miss what nothing visible leads to.
+/// before the watch, whose snapshot has what tasks and files lead to.
 pub fn with_census(lives: &Lives, census: &Census, all: bool, before: &Census) -> BTreeSet<String> {
     let mut differences = BTreeSet::new();
     for (name, id) in &census.living {

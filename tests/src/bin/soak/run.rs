@@ -57,7 +57,7 @@ pub struct Run<'a> {
     rounds: u64,
     lossy_rounds: u64,
     censuses: u64,
-    /// What lived before the watch; nothing where the watch has them all in its snapshot.
+    /// What lived before the watch.
     before: Census,
     /// Comparisons, the repeated ones too.
     looks: u64,
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         let attach = options.attach.as_deref().unwrap_or("auto");
         let more: Vec<String> =
             options.ring_size.iter().flat_map(|size| ["--ring-size".to_owned(), size.to_string()]).collect();
-        let before = if abilities.lists { Census::default() } else { Census::now()? };
+        let before = Census::now()?;
         let stream = Stream::start(attach, &more, options.forget.clone())?;
         stream.lives().0.sees_pins = abilities.pins;
         Ok(Self {
