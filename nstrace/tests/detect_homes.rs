@@ -446,17 +446,23 @@ fn a_checkpoint_keeps_who_is_contained() {
 
 #[test]
 fn network_capabilities_over_an_own_user_namespace_open_what_was_closed() {
-    /// `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (linux/capability.h).
+    /// `CAP_NET_ADMIN`, `CAP_NET_RAW`, `CAP_SYS_ADMIN` (linux/capability.h).
     const NET_ADMIN: u32 = 12;
+    const NET_RAW: u32 = 13;
     const SYS_ADMIN: u32 = 21;
-    for (permitted, severity) in [(0, Severity::Medium), (1 << SYS_ADMIN, Severity::Info)] {
+    for (permitted, used, severity) in [
+        (0, NET_RAW, Severity::Medium),
+        (0, NET_ADMIN, Severity::Low),
+        (1 << SYS_ADMIN, NET_RAW, Severity::Info),
+        (1 << SYS_ADMIN, NET_ADMIN, Severity::Info),
+    ] {
         let mut bench = Bench::new();
         bench.toy.permitted = permitted;
         let shell = bench.container(INIT, ROOT);
         let child = bench.toy.clone(shell, USER | NET);
         assert_eq!(bench.found(), []);
         let user = bench.slot(child, 5);
-        for capability in [SYS_ADMIN, NET_ADMIN] {
+        for capability in [SYS_ADMIN, used] {
             bench.toy.deed(child, what::CAPABILITY, |toy, deed| {
                 deed.flags = capability;
                 deed.ns = toy.named(user);

@@ -236,7 +236,8 @@ pub static EXPLANATIONS: &[Explanation] = &[
                   one"],
         tells_apart: "A user namespace that was there when the container was sealed is how it was set up. In a container \
                       that started with CAP_SYS_ADMIN over the initial user namespace it opens nothing new: info.",
-        cannot_tell: "Rootless tools inside of a container do the same to set up networks.",
+        cannot_tell: "Which part of the kernel CAP_NET_ADMIN was asked for: a sandbox inside of a container sets up its \
+                      loopback device with it, so it is low; CAP_NET_RAW is medium.",
         needs: &["deed capability"],
         about_namespace: true,
     },
