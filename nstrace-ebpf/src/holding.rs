@@ -4,6 +4,7 @@
 
 use nstrace_common::{
     census::what,
+    file::magic,
     layout::ABSENT,
     slots::{CGROUP, MNT, NET, PID, USER},
 };
@@ -16,14 +17,14 @@ use crate::{
     seen::{census, describe, describe_later},
 };
 
-/// `NSFS_MAGIC`, `SOCKFS_MAGIC`, `ANON_INODE_FS_MAGIC`, `PID_FS_MAGIC`, `PROC_SUPER_MAGIC`, `CGROUP2_SUPER_MAGIC`
-/// (include/uapi/linux/magic.h).
-pub const NSFS: u64 = 0x6e73_6673;
+/// As wide as `s_magic` is.
+pub const NSFS: u64 = magic::NSFS as u64;
+pub const PIDFS: u64 = magic::PIDFS as u64;
+pub const PROC: u64 = magic::PROC as u64;
+pub const CGROUP2: u64 = magic::CGROUP2 as u64;
+/// `SOCKFS_MAGIC`, `ANON_INODE_FS_MAGIC` (include/uapi/linux/magic.h).
 pub const SOCKFS: u64 = 0x534f_434b;
 pub const ANON_INODE: u64 = 0x0904_1934;
-pub const PIDFS: u64 = 0x5049_4446;
-pub const PROC: u64 = 0x9fa0;
-pub const CGROUP2: u64 = 0x6367_7270;
 /// `OVERLAYFS_SUPER_MAGIC`.
 pub const OVERLAY: u64 = 0x794c_7630;
 /// `PIPEFS_MAGIC`.

@@ -85,7 +85,7 @@ fn evicted(inode: Kptr) {
     let Some(entry) = reserve_if::<Pin>(kind::UNPINNED, hook::NSFS_EVICT, last) else { return };
     // The tracer may be the last: a census looks at a file while its holder closes it. As its pins are not told, their ends are
     // those of a call that only looks: news only if somebody else's pin ends with them.
-    tell_by(entry, ns_common, is_self().then_some(STAT));
+    tell(entry, ns_common, is_self().then_some(STAT));
 }
 
 /// Number of stat(2).
@@ -93,26 +93,16 @@ const STAT: i32 = 4;
 
 #[inline(always)]
 fn pin(ns_common: Kptr, kind: u16, by: u16) {
-    if is_of_nobody(ns_common) {
+    if is_self() || load_u32(ns_common, offset!(ns_common_inum)) == 0 {
         return;
     }
     let Some(entry) = reserve::<Pin>(kind, by) else { return };
-    tell(entry, ns_common);
-}
-
-#[inline(always)]
-fn is_of_nobody(ns_common: Kptr) -> bool {
-    is_self() || load_u32(ns_common, offset!(ns_common_inum)) == 0
-}
-
-#[inline(always)]
-fn tell(entry: RingBufEntry<Pin>, ns_common: Kptr) {
-    tell_by(entry, ns_common, None);
+    tell(entry, ns_common, None);
 }
 
 /// `number`: of the call that it is told to be part of, instead of the one that runs.
 #[inline(always)]
-fn tell_by(mut entry: RingBufEntry<Pin>, ns_common: Kptr, number: Option<i32>) {
+fn tell(mut entry: RingBufEntry<Pin>, ns_common: Kptr, number: Option<i32>) {
     let to = entry.as_mut_ptr();
     let task = current();
     // SAFETY: the entry is as large as `Pin`.

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use nstrace_common::file::magic;
+
 use super::{Census, NsIndex};
 use crate::ns::{NsName, NsType};
 
@@ -90,8 +92,7 @@ fn inode(path: &str) -> Result<u32, BadTarget> {
     }
     let failed = |error: std::io::Error| BadTarget::Path { path: path.to_owned(), error };
     let file_system = rustix::fs::statfs(path).map_err(|errno| failed(errno.into()))?;
-    // NSFS_MAGIC (include/uapi/linux/magic.h).
-    if file_system.f_type != 0x6e73_6673 {
+    if file_system.f_type != i64::from(magic::NSFS) {
         return Err(not_nsfs());
     }
     u32::try_from(std::fs::metadata(path).map_err(failed)?.ino()).map_err(|_| not_nsfs())

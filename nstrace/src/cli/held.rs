@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::selection::is_same;
+use crate::engine::is_same;
 
 /// A line, and whether it belongs to the start-up snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]

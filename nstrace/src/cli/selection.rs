@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::Bound};
 
 use crate::{
-    engine::Named,
+    engine::{Named, is_same},
     filter::Filter,
     model::{Change, What},
     ns::NsType,
@@ -49,7 +49,7 @@ impl Selection {
 
     /// Takes in what an engine calls a container: from then on its id is as good as its name. Tells whether it is asked for.
     pub fn know(&mut self, id: &str, name: Option<&str>) -> bool {
-        if self.containers.is_empty() || self.has_id(id) {
+        if !self.is_of_named() || self.has_id(id) {
             return true;
         }
         let is_wanted = name.is_some_and(|name| self.containers.iter().any(|wanted| wanted == name));
@@ -69,15 +69,15 @@ impl Selection {
     }
 
     pub fn admits(&self, change: &Change) -> Admission {
+        let filter = self.filter.as_ref();
+        if !self.is_in_time(change) || filter.is_some_and(|filter| !filter.matches(change)) {
+            return Admission::No;
+        }
         // Accounting is about no type and no container: hiding it would pass an incomplete stream off as complete.
-        let is_accounting = matches!(change.what, What::Lost { .. } | What::Resynced);
-        let is_admitted = (is_accounting || self.admits_type(change))
-            && self.is_in_time(change)
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(change));
-        match (is_admitted, is_accounting) {
-            (false, _) => Admission::No,
-            (true, true) => Admission::Yes,
-            (true, false) => self.admits_container(change),
+        match change.what {
+            What::Lost { .. } | What::Resynced => Admission::Yes,
+            _ if self.admits_type(change) => self.admits_container(change),
+            _ => Admission::No,
         }
     }
 
@@ -94,14 +94,10 @@ impl Selection {
 
     fn admits_container(&self, change: &Change) -> Admission {
         let is_admitted = match change.container.as_deref() {
-            None => self.containers.is_empty() && !self.only_containers,
-            Some(container) => {
-                let is_admitted = self.containers.is_empty() || self.has_id(&container.id);
-                if !is_admitted && self.names_come && !self.is_other(&container.id) {
-                    return Admission::IfNamed;
-                }
-                is_admitted
-            }
+            None => !self.is_of_named() && !self.only_containers,
+            Some(container) if !self.is_of_named() || self.has_id(&container.id) => true,
+            Some(container) if self.names_come && !self.is_other(&container.id) => return Admission::IfNamed,
+            Some(_) => false,
         };
         if is_admitted { Admission::Yes } else { Admission::No }
     }
@@ -117,11 +113,4 @@ impl Selection {
     fn has_id(&self, id: &str) -> bool {
         self.containers.iter().any(|wanted| id.starts_with(wanted.as_str()) || is_same(id, wanted))
     }
-}
-
-/// An id as a cgroup shows it is the one that an engine tells; a cgroup may show only the start of it.
-pub(super) fn is_same(shown: &str, told: &str) -> bool {
-    /// What engines print as a short id.
-    const SHORT: usize = 12;
-    shown == told || (shown.len() >= SHORT && told.starts_with(shown))
 }

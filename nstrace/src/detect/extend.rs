@@ -29,47 +29,53 @@ const fn severity_of_program(program_type: u32) -> Severity {
 
 pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
     let Sight { world, lineage } = sight;
-    let who = words::who(world, &deed.task);
+    let who = || words::who(world, &deed.task);
     match deed.act {
         // A handle of pidfs names a task, not a file; one of nsfs is for NST-002.
         Act::HandleOpen if !deed.place.is_some_and(|place| matches!(place.magic, PIDFS | NSFS)) => {
             let object = deed.place.map_or(0, |place| place.ino);
             let explain = match deed.place {
                 Some(place) => format!(
-                    "{who} opened inode {object} of device {} by its handle, past every directory",
+                    "{} opened inode {object} of device {} by its handle, past every directory",
+                    who(),
                     device(place.dev)
                 ),
-                None => format!("{who} opened a file by its handle, past every directory"),
+                None => format!("{} opened a file by its handle, past every directory", who()),
             };
             found.push(Found::new(&HANDLE_OPEN, &deed.task, explain).with_object(object));
         }
         Act::Module => {
-            let explain = format!("{who} loaded the kernel module '{}'", deed.name);
+            let explain = format!("{} loaded the kernel module '{}'", who(), deed.name);
             found.push(Found::new(&KERNEL_EXTENSION, &deed.task, explain));
         }
         Act::Bpf => {
-            let explain = format!("{who} loaded the BPF program '{}' of type {}", deed.name, deed.flags);
+            let explain = format!("{} loaded the BPF program '{}' of type {}", who(), deed.name, deed.flags);
             let one = Found::new(&KERNEL_EXTENSION, &deed.task, explain).with_object(deed.flags.into());
             found.push(one.with_severity(severity_of_program(deed.flags)));
         }
         Act::Kexec => {
-            let explain = format!("{who} loaded another kernel");
+            let explain = format!("{} loaded another kernel", who());
             found.push(Found::new(&KERNEL_EXTENSION, &deed.task, explain).with_object(u64::MAX));
         }
         Act::Capability if matches!(deed.flags, CAP_NET_ADMIN | CAP_NET_RAW) => {
             let Some(user) = deed.ns.and_then(|name| seen(world, name)) else { return };
             // A user namespace that was there when the container was sealed is how it was set up.
-            if lineage.homes.is_made_inside(lineage.home(&deed.task), user.key) {
-                let home = lineage.homes.get(lineage.home(&deed.task));
-                // Whoever may do as much over the host reaches nothing new.
-                let (severity, new) = match home.is_some_and(|home| home.granted.contains(&Grant::SysAdmin)) {
-                    true => (Severity::Info, "that its container may reach without it"),
+            let home = lineage.home(&deed.task);
+            if lineage.homes.is_made_inside(home, user.key) {
+                let is_root_of_host =
+                    lineage.homes.get(home).is_some_and(|home| home.granted.contains(&Grant::SysAdmin));
+                let (severity, new) = if is_root_of_host {
+                    // Whoever may do as much over the host reaches nothing new.
+                    (Severity::Info, "that its container may reach without it")
+                } else if deed.flags == CAP_NET_ADMIN {
                     // The same check stands before the loopback device, which every sandbox sets up, and before nf_tables.
-                    false if deed.flags == CAP_NET_ADMIN => (Severity::Low, "that is otherwise closed to it"),
-                    false => (Severity::Medium, "that is otherwise closed to it"),
+                    (Severity::Low, "that is otherwise closed to it")
+                } else {
+                    (Severity::Medium, "that is otherwise closed to it")
                 };
                 let explain = format!(
-                    "{who} used capability {} over {}, which its container made, on a part of the kernel {new}",
+                    "{} used capability {} over {}, which its container made, on a part of the kernel {new}",
+                    who(),
                     deed.flags,
                     words::which(&user)
                 );

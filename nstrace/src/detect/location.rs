@@ -32,23 +32,23 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
         _ => return,
     };
     let Some(place) = deed.place.as_ref().filter(|_| deed.ns.is_none()) else { return };
-    let who = words::who(sight.world, &deed.task);
-    let what = format!("'{}' (inode {} of device {})", deed.name, place.ino, device(place.dev));
+    let who = || words::who(sight.world, &deed.task);
+    let what = || format!("'{}' (inode {} of device {})", deed.name, place.ino, device(place.dev));
     if place.outside_mount {
-        let explain = format!("{who} {how} {what}, which is not below the root of its mount");
+        let explain = format!("{} {how} {}, which is not below the root of its mount", who(), what());
         found.push(Found::new(&LOCATION, &deed.task, explain).with_object(place.ino));
     } else if place.mounted == Mounted::Detached {
-        let explain = format!("{who} {how} {what} on a mount that is attached nowhere");
+        let explain = format!("{} {how} {} on a mount that is attached nowhere", who(), what());
         let object = u64::from(place.dev);
         found.push(Found::new(&LOCATION, &deed.task, explain).with_severity(Severity::Low).with_object(object));
     } else if let Some(ns) = foreign(sight, &deed.task, place) {
-        let explain = format!("{who} {how} {what} on a mount of {}", words::which(&ns));
+        let explain = format!("{} {how} {} on a mount of {}", who(), what(), words::which(&ns));
         let mut one = Found::new(&LOCATION, &deed.task, explain).about(ns);
         one.direction = Some(Direction::Leave);
         one.from = deed.slots.get(Slot::Member(NsType::Mnt));
         found.push(one);
         if deed.is_for_writing() && place.is(S_IFREG) && place.mode & 0o111 != 0 {
-            let explain = format!("{who} opened the executable {what} of {} for writing", words::which(&ns));
+            let explain = format!("{} opened the executable {} of {} for writing", who(), what(), words::which(&ns));
             found.push(Found::new(&HOST_EXECUTABLE, &deed.task, explain).with_object(place.ino));
         }
     }
@@ -60,13 +60,13 @@ pub(super) fn placed(sight: Sight<'_>, placed: &Placed, is_new: bool, found: &mu
         return;
     }
     let task = &placed.task;
-    let who = words::who(sight.world, task);
+    let who = || words::who(sight.world, task);
     if sight.lineage.is_contained(task) {
         for (place, what) in
             [(&placed.root, "root directory"), (&placed.pwd, "working directory"), (&placed.exe, "program")]
         {
             let Some(ns) = place.as_ref().and_then(|place| foreign(sight, task, place)) else { continue };
-            let explain = format!("the {what} with which {who} starts lies on a mount of {}", words::which(&ns));
+            let explain = format!("the {what} with which {} starts lies on a mount of {}", who(), words::which(&ns));
             let mut one = Found::new(&LOCATION, task, explain).about(ns);
             one.direction = Some(Direction::Leave);
             one.from = placed.slots.get(Slot::Member(NsType::Mnt));
@@ -80,7 +80,7 @@ pub(super) fn placed(sight: Sight<'_>, placed: &Placed, is_new: bool, found: &mu
         && let Some(ns) = seen(sight.world, name)
         && sight.lineage.homes.sealed_with(ns.key).is_some()
     {
-        let explain = format!("{who} is of the host and executed a file on a mount of {}", words::which(&ns));
+        let explain = format!("{} is of the host and executed a file on a mount of {}", who(), words::which(&ns));
         let one = Found::new(&FOREIGN_CODE, task, explain).about(ns);
         // Whoever makes the container's root directory its own before, means to run what is there.
         let means_it = placed.root.is_some_and(|root| root.mounted == Mounted::In(name));

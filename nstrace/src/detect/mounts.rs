@@ -38,10 +38,11 @@ const KERNEL_FILE_SYSTEMS: [(&str, bool); 8] = [
 
 pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
     let Some(place) = &deed.place else { return };
-    let who = words::who(sight.world, &deed.task);
+    let who = || words::who(sight.world, &deed.task);
     match deed.act {
         Act::Mount if deed.flags & REQUIRES_DEVICE != 0 => {
-            let explain = format!("{who} mounted device {} ('{}') as {}", device(place.dev), deed.detail, deed.name);
+            let explain =
+                format!("{} mounted device {} ('{}') as {}", who(), device(place.dev), deed.detail, deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.dev.into()));
         }
         Act::Mount => {
@@ -51,7 +52,7 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             if !place.initial_user {
                 return;
             }
-            let explain = format!("{who} mounted a {name} file system that belongs to the host's user namespace");
+            let explain = format!("{} mounted a {name} file system that belongs to the host's user namespace", who());
             let one = Found::new(&KERNEL_FILE_SYSTEM, &deed.task, explain).with_object(place.dev.into());
             found.push(match nests {
                 true if is_nesting(sight, deed) => one.with_severity(Severity::Info),
@@ -63,25 +64,25 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             });
         }
         Act::Open if place.is(S_IFBLK) => {
-            let explain = format!("{who} opened block device {} as '{}'", device(place.rdev), deed.name);
+            let explain = format!("{} opened block device {} as '{}'", who(), device(place.rdev), deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
         }
         Act::Open if place.is(S_IFCHR) && matches!(place.rdev, MEM | KMEM | PORT) => {
-            let explain = format!("{who} opened the memory of the machine as '{}'", deed.name);
+            let explain = format!("{} opened the memory of the machine as '{}'", who(), deed.name);
             found.push(Found::new(&BLOCK_DEVICE, &deed.task, explain).with_object(place.rdev.into()));
         }
         // Of major number 0 are file systems without a device: nobody can open such a node.
         Act::Mknod if place.is(S_IFBLK) && place.rdev >> 20 != 0 => {
-            let explain = format!("{who} made a node of block device {}", device(place.rdev));
+            let explain = format!("{} made a node of block device {}", who(), device(place.rdev));
             let one = Found::new(&BLOCK_DEVICE, &deed.task, explain).with_severity(Severity::High);
             found.push(one.with_object(place.rdev.into()));
         }
         Act::Root if place.host_root => {
-            let explain = format!("{who} made the host's root directory its own");
+            let explain = format!("{} made the host's root directory its own", who());
             found.push(Found::new(&HOST_MOUNT, &deed.task, explain));
         }
         Act::Propagation if deed.flags & MS_SHARED != 0 => {
-            let explain = format!("{who} made the mount of inode {} share what is mounted below it", place.ino);
+            let explain = format!("{} made the mount of inode {} share what is mounted below it", who(), place.ino);
             let one = Found::new(&HOST_MOUNT, &deed.task, explain).with_severity(Severity::Low);
             found.push(one.with_object(place.ino));
         }
@@ -89,7 +90,8 @@ pub(super) fn deed(sight: Sight<'_>, deed: &Deed, found: &mut Vec<Found>) {
             let Some(ns) = deed.ns.and_then(|name| seen(sight.world, name)) else { return };
             let Some(direction) = leave::direction(sight, &deed.task, &ns) else { return };
             let explain = format!(
-                "what {who} mounted on '{}' shows in {} too: its mount is shared",
+                "what {} mounted on '{}' shows in {} too: its mount is shared",
+                who(),
                 deed.name,
                 words::which(&ns)
             );

@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use nstrace_common::file::magic;
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxFlags},
     io::Errno,
@@ -29,8 +30,6 @@ use super::{
 
 /// `FILEID_KERNFS` (include/linux/exportfs.h).
 const FILEID_KERNFS: i32 = 0xfe;
-/// `CGROUP2_SUPER_MAGIC` (include/uapi/linux/magic.h).
-const CGROUP2_MAGIC: u64 = 0x6367_7270;
 /// Half of the cgroups remembered at most.
 const REMEMBERED: usize = 8192;
 /// Most directories that one walk looks at.
@@ -78,7 +77,7 @@ impl CgroupTree {
         let point = point.into();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(CWD, &point, flags, Mode::empty())?;
-        let handles = rustix::fs::fstatfs(&dir).is_ok_and(|fs| u64::try_from(fs.f_type).ok() == Some(CGROUP2_MAGIC));
+        let handles = rustix::fs::fstatfs(&dir).is_ok_and(|fs| fs.f_type == i64::from(magic::CGROUP2));
         Ok(Self { point, dir, handles, hybrid, known: BoundedMap::new(REMEMBERED) })
     }
 

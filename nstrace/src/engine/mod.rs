@@ -136,8 +136,7 @@ impl Engines {
     /// `bare` with what is known of the same id; a cgroup may show only the start of one.
     pub fn complete(&self, bare: &Named) -> Named {
         let mut whole = bare.clone();
-        let same = |known: &&Named| known.id == bare.id || (bare.id.len() >= 12 && known.id.starts_with(&bare.id));
-        for known in self.known.iter().filter(same) {
+        for known in self.known.iter().filter(|known| is_same(&bare.id, &known.id)) {
             whole.id.clone_from(&known.id);
             whole.name = whole.name.or_else(|| known.name.clone());
             whole.image = whole.image.or_else(|| known.image.clone());
@@ -154,6 +153,13 @@ impl Engines {
         }
         whole
     }
+}
+
+/// An id as a cgroup shows it is the one that an engine tells; a cgroup may show only the start of it.
+pub fn is_same(shown: &str, told: &str) -> bool {
+    /// What engines print as a short id.
+    const SHORT: usize = 12;
+    shown == told || (shown.len() >= SHORT && told.starts_with(shown))
 }
 
 /// What somebody said, as far as it is theirs to say.

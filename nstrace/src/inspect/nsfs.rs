@@ -5,6 +5,7 @@
 
 use std::{ffi::CString, os::fd::RawFd};
 
+use nstrace_common::file::magic;
 use rustix::{
     fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
     fs::{CWD, Mode, OFlags},
@@ -16,8 +17,6 @@ use crate::{
     ns::{NsName, NsType},
 };
 
-/// `NSFS_MAGIC` (include/uapi/linux/magic.h).
-const NSFS_MAGIC: u64 = 0x6e73_6673;
 /// `_IO(0xb7, n)`.
 const NS_GET_USERNS: libc::Ioctl = 0xb701;
 const NS_GET_PARENT: libc::Ioctl = 0xb702;
@@ -37,8 +36,7 @@ impl NsFile {
     /// What is there is only opened when it is on nsfs: devices and FIFOs have side effects.
     pub fn open(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<Self, Errno> {
         let there = rustix::fs::openat(dir, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let magic = u64::try_from(rustix::fs::fstatfs(&there)?.f_type).ok();
-        if magic != Some(NSFS_MAGIC) {
+        if rustix::fs::fstatfs(&there)?.f_type != i64::from(magic::NSFS) {
             return Err(Errno::INVAL);
         }
         let again = format!("/proc/self/fd/{}", there.as_raw_fd());
