@@ -16,7 +16,7 @@ pub struct BuildArgs {
 
 /// `cargo xtask build`: the eBPF object and the nstrace that embeds it; its path goes to stdout.
 pub fn build(args: &BuildArgs) -> Result<u8> {
-    println!("{}", run::build(args.release)?.display());
+    println!("{}", run::build(run::profile(args.release))?.display());
     Ok(0)
 }
 

@@ -20,18 +20,20 @@ pub struct Args {
 
 /// Replaces this process by nstrace, so exit code, signals and terminal are nstrace's own; returns on errors only.
 pub fn run(args: &Args) -> Result<u8> {
-    let nstrace = build(args.release)?;
+    let nstrace = build(profile(args.release))?;
     let error = Command::new(&nstrace).args(&args.arguments).exec();
     Err(error).with_context(|| format!("cannot start {}", nstrace.display()))
 }
 
-/// Builds the eBPF object and the nstrace binary that embeds it.
-pub fn build(release: bool) -> Result<PathBuf> {
+/// Cargo's profile for what users ask for with `--release` or without.
+pub fn profile(release: bool) -> &'static str {
+    if release { "release" } else { "dev" }
+}
+
+/// Builds the eBPF object and the nstrace binary that embeds it, in a profile of Cargo.toml.
+pub fn build(profile: &str) -> Result<PathBuf> {
     ebpf::build()?;
-    let mut arguments = vec!["build", "--package", "nstrace", "--bin", "nstrace"];
-    if release {
-        arguments.push("--release");
-    }
+    let arguments = ["build", "--package", "nstrace", "--bin", "nstrace", "--profile", profile];
     let built = step::timed("build nstrace", || artifacts::build(&arguments))?;
     let found = built.into_iter().find(|built| built.kind == "bin" && built.name == "nstrace");
     found.map(|nstrace| nstrace.path).context("cargo reported no nstrace binary")

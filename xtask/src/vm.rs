@@ -90,7 +90,7 @@ pub fn programs(no_build: bool) -> Result<Vec<(String, PathBuf)>> {
         let names = ["nstrace", "actor", "escape", "soak"].map(|name| (name.to_owned(), built(name)));
         return Ok(names.into_iter().filter(|(_, path)| path.exists()).collect());
     }
-    let mut programs = vec![("nstrace".to_owned(), run::build(false)?)];
+    let mut programs = vec![("nstrace".to_owned(), run::build("dev")?)];
     let tests = artifacts::build(&["build", "--package", "nstrace-tests"])?;
     programs.extend(tests.into_iter().filter(|built| built.kind == "bin").map(|built| (built.name, built.path)));
     Ok(programs)

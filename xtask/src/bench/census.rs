@@ -42,7 +42,7 @@ const MARKS: [&str; 2] = ["<!-- made by `cargo xtask bench census --readme` -->"
 pub fn run(args: &Args) -> Result<u8> {
     ensure!(rustix::process::geteuid().is_root(), "the farm needs namespaces of all types: run it as root");
     ensure!(step::on_path("lsns"), "lsns is missing: install util-linux");
-    let nstrace = nstrace::build(true)?;
+    let nstrace = nstrace::build("release")?;
     let mut farm = Farm::start()?;
     let mut rows = Vec::new();
     for cells in SIZES {

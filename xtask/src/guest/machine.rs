@@ -112,8 +112,9 @@ impl Machine {
             command.args(["-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0,sleep=off,align=off"]);
             command.args(["-cpu", "max,-cx16,-rdrand,-rdseed", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
         } else {
-            // QEMU 7.2 corrupts EFLAGS in un-locked cmpxchg16b, which kills kernel 6.12 in its allocator.
-            command.args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-cx16"]);
+            // QEMU 7.2 corrupts EFLAGS in un-locked cmpxchg16b, which kills kernel 6.12 in its allocator. With erms and fsrm,
+            // kernel and libc copy and clear by `rep movsb`, which is emulated byte by byte.
+            command.args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-cx16,-erms,-fsrm"]);
         }
         command.args(["-smp", &self.cpus.to_string(), "-m", &format!("{}M", self.memory)]);
         command.arg("-kernel").arg(boot.join("vmlinuz")).arg("-initrd").arg(boot.join("initramfs.gz"));

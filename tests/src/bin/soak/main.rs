@@ -114,20 +114,17 @@ enum Part {
     /// A worker; started by the coordinator
     #[command(hide = true)]
     Work { folder: String },
-    /// A process of a worker after execve
-    #[command(hide = true)]
-    AfterExec { pid: u32, tid: u32, ready: String, children: Vec<String> },
 }
 
 fn main() -> ExitCode {
+    if let Some(after) = spawn::AfterExec::told() {
+        after.go_on();
+    }
     let cli = Cli::parse();
     match cli.part {
         Some(Part::Work { folder }) => {
             sys::set_comm(Comms::of_this_run().actor.as_bytes());
             worker::work(folder)
-        }
-        Some(Part::AfterExec { pid, tid, ready, children }) => {
-            spawn::after_exec(pid, tid, ready.parse().ok(), &children)
         }
         None => coordinate(cli.options),
     }

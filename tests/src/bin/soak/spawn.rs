@@ -99,10 +99,13 @@ fn pause(actor: &mut Actor) -> ! {
     actor.pause()
 }
 
-/// Goes on as [`after_exec`]; returns when that fails.
+/// First argument of a program that is a process of a worker after execve.
+const AFTER_EXEC: &str = "after-exec";
+
+/// Goes on as [`AfterExec`]; returns when that fails.
 fn exec(actor: &Actor, pause: bool) {
     let ready = actor.ready.filter(|_| pause).map_or_else(|| "none".to_owned(), |fd| fd.to_string());
-    let mut words = vec!["soak".to_owned(), "after-exec".to_owned()];
+    let mut words = vec!["soak".to_owned(), AFTER_EXEC.to_owned()];
     words.extend([actor.pid.to_string(), actor.tid.to_string(), ready]);
     words.extend(actor.children.iter().map(|child| format!("{}:{}", child.local, child.pid)));
     let words: Vec<CString> = words.into_iter().map(|word| CString::new(word).expect("no NUL")).collect();
@@ -112,22 +115,42 @@ fn exec(actor: &Actor, pause: bool) {
     unsafe { libc::execv(c"/proc/self/exe".as_ptr(), argv.as_ptr()) };
 }
 
-/// The new program: `tid` made the call; `children` as `LOCAL:PID`.
-pub fn after_exec(pid: u32, tid: u32, ready: Option<RawFd>, children: &[String]) -> ! {
-    sys::set_comm(crate::Comms::of_this_run().actor.as_bytes());
-    let mut actor = Actor::new(String::new());
-    say(&Record::Exec { pid, tid, after: actor.slots });
-    if ready.is_some() {
-        actor.ready = ready;
-        actor.children = children
-            .iter()
-            .filter_map(|words| words.split_once(':'))
-            .filter_map(|(local, pid)| Some(Child { local: local.parse().ok()?, pid: pid.parse().ok()? }))
-            .collect();
-        pause(&mut actor);
+/// What the new program was told: `tid` made the call.
+#[derive(Debug)]
+pub struct AfterExec {
+    pid: u32,
+    tid: u32,
+    ready: Option<RawFd>,
+    children: Vec<Child>,
+}
+
+impl AfterExec {
+    /// What [`exec`] wrote, if this program was started by it. Not by clap: it takes longer than all the rest of the program,
+    /// which in an emulated guest is a quarter of a run.
+    pub fn told() -> Option<Self> {
+        let mut words = std::env::args().skip(1);
+        words.next().filter(|word| word == AFTER_EXEC)?;
+        let (pid, tid) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let ready = words.next()?.parse().ok();
+        let child = |word: String| {
+            let (local, pid) = word.split_once(':')?;
+            Some(Child { local: local.parse().ok()?, pid: pid.parse().ok()? })
+        };
+        Some(Self { pid, tid, ready, children: words.filter_map(child).collect() })
     }
-    say(&Record::Exit { pid });
-    sys::exit(0)
+
+    pub fn go_on(self) -> ! {
+        let Self { pid, tid, ready, children } = self;
+        sys::set_comm(crate::Comms::of_this_run().actor.as_bytes());
+        let mut actor = Actor::new(String::new());
+        say(&Record::Exec { pid, tid, after: actor.slots });
+        if ready.is_some() {
+            (actor.ready, actor.children) = (ready, children);
+            pause(&mut actor);
+        }
+        say(&Record::Exit { pid });
+        sys::exit(0)
+    }
 }
 
 /// A thread that performs operations while the others of its process wait.

@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<u8> {
         let built = |name: &str| workspace::target().join("release").join(name);
         (built("nstrace"), built("workload"))
     } else {
-        (nstrace::build(true)?, workload()?)
+        (nstrace::build("release")?, workload()?)
     };
     let mut met = true;
     if !args.native {
