@@ -146,10 +146,12 @@ pub struct Config {
     pub casts: u32,
     /// Whose tasks and files the census reports: 0 of all processes, 1 of every other block of ids, 2 of the others.
     pub share: u32,
+    /// 1: tasks can be preempted inside programs, so several of them stand where one would do elsewhere.
+    pub doubled: u32,
 }
-const _: () = assert!(size_of::<Config>() == 52);
+const _: () = assert!(size_of::<Config>() == 56);
 
 impl Config {
     pub const DEFAULT: Self =
-        Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], casts: 0, share: 0 };
+        Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], casts: 0, share: 0, doubled: 0 };
 }

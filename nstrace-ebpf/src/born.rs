@@ -1,8 +1,8 @@
 //! Tasks being born: `task_newtask` (every task, io_uring and vhost workers included) and `copy_namespaces`.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fexit},
-    programs::{BtfTracePointContext, FExitContext},
+    macros::{btf_tracepoint, fentry, fexit, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext},
 };
 use nstrace_common::{
     record::{Fork, Transition, hook, kind},
@@ -10,14 +10,16 @@ use nstrace_common::{
 };
 
 use crate::{
+    calls::asked_flags,
     config::offset,
     emit::{crowded, debug, reserve},
-    initial::all_initial,
-    kernel_memory::{Kptr, load_ptr},
+    initial::{all_initial, all_initial_untyped},
+    kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
     syscall::write_call,
-    task::{current, is_self, write_task},
+    task::{current, incarnation, is_self, write_task},
+    told::{self, Copy},
 };
 
 /// `task_newtask(task, clone_flags)`: the child is complete and about to be visible; `current` is its creator.
@@ -26,20 +28,50 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     let flags: u64 = ctx.arg(1);
     debug!(&ctx, "task_newtask {} flags {:x}", crate::kernel_memory::load_u32(child, offset!(task_pid)), flags);
-    born(child, flags);
+    born(child, all_initial(child), flags);
     0
 }
 
 /// A second copy, which runs while the first is being preempted: see [`crate::life`].
 #[btf_tracepoint(function = "task_newtask")]
 pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
-    born(ctx.arg(0), ctx.arg(1));
+    let child: Kptr = ctx.arg(0);
+    born(child, all_initial(child), ctx.arg(1));
+    0
+}
+
+/// `wake_up_new_task(p)`: what every new task passes after `task_newtask` (see [`crate::life`]), its flags only in the call's
+/// arguments.
+#[kprobe]
+pub fn kprobe_task_newtask(ctx: ProbeContext) -> u32 {
+    let child = ctx.arg::<u64>(0).unwrap_or(0) as Kptr;
+    woken(child, all_initial_untyped(child));
+    0
+}
+
+/// As [`kprobe_task_newtask`].
+#[fentry(function = "wake_up_new_task")]
+pub fn fentry_task_newtask(ctx: FEntryContext) -> u32 {
+    let child: Kptr = ctx.arg(0);
+    woken(child, all_initial(child));
     0
 }
 
 #[inline(always)]
-fn born(child: Kptr, flags: u64) {
-    if all_initial(child) || is_self() {
+fn woken(child: Kptr, plain: bool) {
+    // Nearly always it has been told: no need to look for its flags.
+    if !plain && !told::is_told(hook::TASK_NEWTASK, load_u32(child, offset!(task_pid)), incarnation(child)) {
+        born(child, plain, asked_flags());
+    }
+}
+
+#[inline(always)]
+fn born(child: Kptr, plain: bool, flags: u64) {
+    if plain || is_self() {
+        return;
+    }
+    let (tid, incarnation) = (load_u32(child, offset!(task_pid)), incarnation(child));
+    if told::is_told(hook::TASK_NEWTASK, tid, incarnation) {
         return;
     }
     if flags & CLONE_NEW_ANY == 0 && crowded(hook::TASK_NEWTASK) {
@@ -70,23 +102,34 @@ fn born(child: Kptr, flags: u64) {
         (*to).slots = slots;
     }
     entry.submit(0);
+    told::tell(hook::TASK_NEWTASK, tid, incarnation);
 }
 
 /// `copy_namespaces(flags, tsk)` with its result: namespaces made for a child that nobody can see yet.
 #[fexit(function = "copy_namespaces")]
 pub fn fexit_copy_namespaces(ctx: FExitContext) -> u32 {
-    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2));
+    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2), Copy::First);
+    0
+}
+
+/// A second copy: see [`crate::life`].
+#[fexit(function = "copy_namespaces")]
+pub fn fexit_copy_namespaces_again(ctx: FExitContext) -> u32 {
+    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2), Copy::Again);
     0
 }
 
 #[inline(always)]
-fn copied(flags: u64, child: Kptr, ret: i32) {
+fn copied(flags: u64, child: Kptr, ret: i32, this: Copy) {
     if flags & CLONE_NEW_ANY == 0 || is_self() {
+        return;
+    }
+    let creator = current();
+    if told::is_told_by_other(hook::COPY_NAMESPACES, load_u32(creator, offset!(task_pid)), this) {
         return;
     }
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::COPY_NAMESPACES) else { return };
     let to = entry.as_mut_ptr();
-    let creator = current();
     // SAFETY: the entry is as large as `Transition`.
     unsafe {
         write_call(&raw mut (*to).call, creator, ret);

@@ -18,11 +18,12 @@ use nstrace_common::{
 use crate::{
     config::offset,
     emit::{lose, reserve},
-    kernel_memory::{Kptr, load_ptr, load_u64},
+    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     namespace::{describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
-    syscall::write_call,
+    syscall::{CLONE, CLONE3, VFORK, write_call},
     task::{current, is_self, write_task},
+    told::{self, Copy},
 };
 
 /// Low byte of the flags of clone(2): the exit signal, in the bits where clone3(2) has `CLONE_NEWTIME`.
@@ -31,27 +32,50 @@ const CSIGNAL: u64 = 0xff;
 /// `ksys_unshare(unshare_flags)` returned.
 #[fexit(function = "ksys_unshare")]
 pub fn fexit_ksys_unshare(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i32>(1), hook::UNSHARE);
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::First);
+    0
+}
+
+/// A second copy: see [`crate::life`].
+#[fexit(function = "ksys_unshare")]
+pub fn fexit_ksys_unshare_again(ctx: FExitContext) -> u32 {
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Again);
     0
 }
 
 /// `__x64_sys_setns(regs)` returned.
 #[fexit(function = "__x64_sys_setns")]
 pub fn fexit_sys_setns(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i64>(1) as i32, hook::SETNS);
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::First);
+    0
+}
+
+/// A second copy: see [`crate::life`].
+#[fexit(function = "__x64_sys_setns")]
+pub fn fexit_sys_setns_again(ctx: FExitContext) -> u32 {
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Again);
     0
 }
 
 /// `kernel_clone(args)` returned: clone, clone3, fork and vfork in one place, the flags in kernel memory.
 #[fexit(function = "kernel_clone")]
 pub fn fexit_kernel_clone(ctx: FExitContext) -> u32 {
-    let ret: i32 = ctx.arg(1);
-    if ret >= 0 {
-        return 0;
-    }
-    let flags = load_u64(ctx.arg(0), offset!(kernel_clone_args_flags));
-    clone_failed(ret, flags);
+    cloned(ctx.arg(0), ctx.arg(1), Copy::First);
     0
+}
+
+/// A second copy: see [`crate::life`].
+#[fexit(function = "kernel_clone")]
+pub fn fexit_kernel_clone_again(ctx: FExitContext) -> u32 {
+    cloned(ctx.arg(0), ctx.arg(1), Copy::Again);
+    0
+}
+
+#[inline(always)]
+fn cloned(args: Kptr, ret: i32, this: Copy) {
+    if ret < 0 {
+        clone_failed(ret, load_u64(args, offset!(kernel_clone_args_flags)), this);
+    }
 }
 
 /// `syscalls/sys_exit_*`: 8 bytes of common fields, the call's number, its result.
@@ -63,42 +87,74 @@ fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
     unsafe { ctx.as_ptr().cast::<u8>().add(EXIT_RET).cast::<i64>().read_volatile() as i32 }
 }
 
-/// For kprobe mode. No kretprobe: the kernel keeps so many instances of one as there are CPUs (before 6.1), so a call that
+/// For kprobe mode, with second copies because these programs can be preempted since 7.x (`trace_call_bpf_faultable`). No kretprobe: the kernel keeps so many instances of one as there are CPUs (before 6.1), so a call that
 /// sleeps would keep the failure of another from being seen, and nothing counts that.
 #[tracepoint]
 pub fn sys_exit_unshare_failed(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::UNSHARE);
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::First);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare_failed_again(ctx: TracePointContext) -> u32 {
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Again);
     0
 }
 
 /// See [`sys_exit_unshare_failed`].
 #[tracepoint]
 pub fn sys_exit_setns_failed(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::SETNS);
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::First);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns_failed_again(ctx: TracePointContext) -> u32 {
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Again);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
-    let ret = tracepoint_ret(&ctx);
-    if ret < 0 {
-        clone_failed(ret, flags_of_clone(saved_regs()));
-    }
+    clone_returned(tracepoint_ret(&ctx), Copy::First);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_clone_again(ctx: TracePointContext) -> u32 {
+    clone_returned(tracepoint_ret(&ctx), Copy::Again);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
-    let ret = tracepoint_ret(&ctx);
+    clone3_returned(tracepoint_ret(&ctx), Copy::First);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_clone3_again(ctx: TracePointContext) -> u32 {
+    clone3_returned(tracepoint_ret(&ctx), Copy::Again);
+    0
+}
+
+#[inline(always)]
+fn clone_returned(ret: i32, this: Copy) {
+    if ret < 0 {
+        clone_failed(ret, flags_of_clone(saved_regs()), this);
+    }
+}
+
+#[inline(always)]
+fn clone3_returned(ret: i32, this: Copy) {
     if ret < 0 {
         match flags_of_clone3(saved_regs()) {
-            Some(flags) => clone_failed(ret, flags),
+            Some(flags) => clone_failed(ret, flags, this),
             // A page that is being moved, or was taken away meanwhile: nobody knows what was asked for.
             None if ret != EFAULT && !is_self() => lose(hook::CLONE),
             None => {}
         }
     }
-    0
 }
 
 #[inline(always)]
@@ -117,6 +173,21 @@ fn flags_of_clone3(regs: Kptr) -> Option<u64> {
     (failed == 0).then_some(flags)
 }
 
+/// What the call that `current` is in asks of its child, as the kernel understands it: clone, clone3, fork or vfork.
+#[inline(always)]
+pub fn asked_flags() -> u64 {
+    let regs = saved_regs();
+    match load_u64(regs, offset!(pt_regs_orig_ax)) as i32 {
+        CLONE => flags_of_clone(regs),
+        CLONE3 => flags_of_clone3(regs).unwrap_or(0),
+        VFORK => CLONE_VFORK_VM,
+        _ => 0,
+    }
+}
+
+/// `CLONE_VFORK | CLONE_VM`.
+const CLONE_VFORK_VM: u64 = 0x4100;
+
 /// `-EFAULT`: the kernel could not read it either.
 const EFAULT: i32 = -14;
 
@@ -126,13 +197,16 @@ fn saved_regs() -> Kptr {
 }
 
 #[inline(always)]
-fn clone_failed(ret: i32, flags: u64) {
+fn clone_failed(ret: i32, flags: u64, this: Copy) {
     if flags & CLONE_NEW_ANY == 0 {
+        return;
+    }
+    let task = current();
+    if told::is_told_by_other(hook::CLONE, load_u32(task, offset!(task_pid)), this) {
         return;
     }
     let Some(mut entry) = reserve::<Return>(kind::RETURN, hook::CLONE) else { return };
     let to = entry.as_mut_ptr();
-    let task = current();
     // SAFETY: the entry is as large as `Return`.
     unsafe {
         write_call(&raw mut (*to).call, task, ret);
@@ -143,13 +217,16 @@ fn clone_failed(ret: i32, flags: u64) {
 }
 
 #[inline(always)]
-fn failed(ret: i32, by: u16) {
+fn failed(ret: i32, by: u16, this: Copy) {
     if ret >= 0 || is_self() {
+        return;
+    }
+    let task = current();
+    if told::is_told_by_other(by, load_u32(task, offset!(task_pid)), this) {
         return;
     }
     let Some(mut entry) = reserve::<Return>(kind::RETURN, by) else { return };
     let to = entry.as_mut_ptr();
-    let task = current();
     // SAFETY: the entry is as large as `Return`.
     unsafe {
         write_call(&raw mut (*to).call, task, ret);
@@ -206,7 +283,7 @@ fn returned(ret: i32, by: u16) {
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
     if ret < 0 {
         let _ = ENTERED.remove(&tid);
-        failed(ret, by);
+        failed(ret, by, Copy::First);
         return;
     }
     if is_self() {

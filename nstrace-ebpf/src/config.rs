@@ -38,6 +38,13 @@ pub fn casts() -> bool {
     constant(&CONFIG.casts) != 0
 }
 
+/// See `Config::doubled`.
+#[inline(always)]
+#[allow(dead_code, reason = "the tracer only")]
+pub fn doubled() -> bool {
+    constant(&CONFIG.doubled) != 0
+}
+
 /// `bpf_get_current_task_btf` and `bpf_task_pt_regs` exist.
 #[inline(always)]
 pub fn has_pt_regs_helper() -> bool {

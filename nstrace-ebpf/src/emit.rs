@@ -1,10 +1,10 @@
 //! The ring buffer, its per-CPU numbering and its losses.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE},
+    bindings::{BPF_F_MMAPABLE, BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE},
     helpers::generated::{bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
-    maps::{LruPerCpuHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
+    maps::{Array, LruPerCpuHashMap, PerCpuArray, RingBuf, ring_buf::RingBufEntry},
 };
 use nstrace_common::record::{Header, hook};
 
@@ -18,9 +18,11 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static SEQ: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Records that were not written, per hook.
+/// Records that were not written, per hook, processor by processor: the collector makes it as large as that takes. The collector reads it by mmap: while a task asks for an entry by bpf(2), the kernel
+/// skips every kprobe and tracepoint program of that CPU (`bpf_disable_instrumentation`), and on a preemptible kernel the task
+/// may be put aside in the middle of it.
 #[map]
-static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(hook::COUNT as u32, 0);
+static DROPS: Array<u64> = Array::with_max_entries(hook::COUNT as u32, BPF_F_MMAPABLE);
 
 /// The same by cgroup of whoever ran, and hook: who floods the ring. What does not fit here is in [`DROPS`] all the same.
 #[map]
@@ -117,7 +119,9 @@ pub fn crowded(by: u16) -> bool {
 #[inline(always)]
 pub fn lose(by: u16) {
     next_seq();
-    if let Some(drops) = DROPS.get_ptr_mut(u32::from(by)) {
+    // SAFETY: no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if let Some(drops) = DROPS.get_ptr_mut(cpu * hook::COUNT as u32 + u32::from(by)) {
         // SAFETY: the slot of this CPU.
         unsafe { *drops += 1 };
     }

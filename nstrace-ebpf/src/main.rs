@@ -32,6 +32,7 @@ mod slots;
 mod switch;
 mod syscall;
 mod task;
+mod told;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -15,6 +15,8 @@ use crate::{
 
 /// x86-64 numbers of the calls whose arguments are wanted (arch/x86/entry/syscalls/syscall_64.tbl).
 pub const CLONE: i32 = 56;
+pub const VFORK: i32 = 58;
+pub const CLONE3: i32 = 435;
 pub const UNSHARE: i32 = 272;
 pub const SETNS: i32 = 308;
 

@@ -28,6 +28,13 @@ pub fn is_self() -> bool {
     tgid as u32 == self_tgid()
 }
 
+/// Together with its number this is one task and no other: after execve(2) by a thread that is not the leader there are two in
+/// turn that share number and start, but not the stack. (The address of the task itself the verifier lets nobody calculate with.)
+#[inline(always)]
+pub fn incarnation(task: Kptr) -> u64 {
+    load_u64(task, offset!(task_start_boottime)) ^ load_u64(task, offset!(task_stack))
+}
+
 /// Writes every field of `to`.
 ///
 /// # Safety

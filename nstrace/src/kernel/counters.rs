@@ -3,16 +3,22 @@
 use std::{
     fs,
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Instant,
 };
 
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray, PerCpuHashMap},
+    maps::{MapData, PerCpuHashMap},
     programs::Program,
 };
 use nstrace_common::record::hook;
 
-use super::{facts::Hook, kprobe_links::KprobeLinks};
+use super::{
+    drops::Drops,
+    facts::{Attach, Hook},
+    kprobe_links::KprobeLinks,
+    together::Together,
+};
 
 /// Name of each `record::hook`, for people.
 pub const fn hook_name(by: u16) -> &'static str {
@@ -54,14 +60,23 @@ pub const fn hook_name(by: u16) -> &'static str {
 /// Programs that run at every clone of the machine and have something to say only about one that asked for namespaces and
 /// failed. A skipped run of theirs is, but for chance, no lost record; taking it for one would ask for a census each time.
 /// [`Counters::skipped`] has them all the same.
-const SPEAK_RARELY: [&str; 3] = ["sys_exit_clone", "sys_exit_clone3", "fexit_kernel_clone"];
+const SPEAK_RARELY: [&str; 6] = [
+    "sys_exit_clone",
+    "sys_exit_clone_again",
+    "sys_exit_clone3",
+    "sys_exit_clone3_again",
+    "fexit_kernel_clone",
+    "fexit_kernel_clone_again",
+];
 
 /// Loss counters of the running programs.
 #[expect(missing_debug_implementations, reason = "aya's map types have none")]
 pub struct Counters {
-    drops: PerCpuArray<MapData, u64>,
+    drops: Drops,
     floods: PerCpuHashMap<MapData, [u64; 2], u64>,
     programs: Vec<Attached>,
+    /// Copies that the same preempted task can keep from running: those that are no kprobes.
+    together: Vec<Together>,
 }
 
 #[derive(Debug)]
@@ -80,34 +95,34 @@ struct Attached {
 
 impl Counters {
     /// Takes the drop counters out of the object; remembers the programs of `hooks`.
-    pub fn new(ebpf: &mut Ebpf, hooks: &[Hook]) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When the object is not ours, or its counters cannot be mapped.
+    pub fn new(ebpf: &mut Ebpf, hooks: &[Hook], preemptible: bool) -> anyhow::Result<Self> {
         let map = ebpf.take_map("DROPS").ok_or_else(|| anyhow::anyhow!("the object has no map DROPS"))?;
         let mut programs: Vec<Attached> = Vec::new();
+        let mut kept: Vec<Hook> = Vec::new();
         for hook in hooks {
             let known = programs.iter().any(|p| p.name == hook.program);
             let program = ebpf.program(hook.program);
             if !known && let Some(fd) = program.and_then(program_fd) {
                 let doubled = hooks.iter().any(|h| h.is_copy_of(*hook));
-                let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.program);
+                let rare = is_rare(*hook);
                 let loses = !doubled && !rare;
                 let kprobes = program.and_then(kprobe_links).unwrap_or_default();
                 programs.push(Attached { name: hook.program, fd, kprobes, rare, loses, told: 0 });
+                kept.push(*hook);
             }
         }
         let floods = ebpf.take_map("FLOODS").ok_or_else(|| anyhow::anyhow!("the object has no map FLOODS"))?;
-        Ok(Self { drops: PerCpuArray::try_from(map)?, floods: PerCpuHashMap::try_from(floods)?, programs })
+        let together = if preemptible { copies(&kept) } else { Vec::new() };
+        Ok(Self { drops: Drops::map(map)?, floods: PerCpuHashMap::try_from(floods)?, programs, together })
     }
 
     /// Records that were not written so far, because the ring or another map had no room, per hook that lost any.
-    pub fn dropped(&self) -> anyhow::Result<Vec<(&'static str, u64)>> {
-        let mut lost = Vec::new();
-        for by in 0..hook::COUNT as u16 {
-            let sum: u64 = self.drops.get(&u32::from(by), 0)?.iter().sum();
-            if sum > 0 {
-                lost.push((hook_name(by), sum));
-            }
-        }
-        Ok(lost)
+    pub fn dropped(&self) -> Vec<(&'static str, u64)> {
+        let by_hook = (0_u16..).zip(self.drops.by_hook());
+        by_hook.filter(|(_, sum)| *sum > 0).map(|(by, sum)| (hook_name(by), sum)).collect()
     }
 
     /// Of the dropped records of a hook, how many while a task of which cgroup (its 64-bit id) ran. A kernel map that forgets
@@ -132,18 +147,25 @@ impl Counters {
         rare.map(Attached::skipped).sum()
     }
 
-    /// As [`Counters::skipped`], but only what came since the last call, and only of programs without a second copy that
-    /// saw what they missed.
+    /// As [`Counters::skipped`], but only what came since the last call, and only what no other copy of the program can have seen.
     pub fn skipped_alone_since(&mut self) -> Vec<(&'static str, u64)> {
-        let mut new = Vec::new();
-        for program in &mut self.programs {
-            let now = program.skipped();
-            if now > program.told && program.loses {
-                new.push((program.name, now - program.told));
-            }
-            program.told = now;
+        let programs = &mut self.programs;
+        let new: Vec<u64> = programs
+            .iter_mut()
+            .map(|program| {
+                let skipped = program.skipped();
+                skipped.saturating_sub(std::mem::replace(&mut program.told, skipped))
+            })
+            .collect();
+        let alone = programs.iter().zip(&new).filter(|(program, _)| program.loses);
+        let mut lost: Vec<_> = alone.map(|(program, new)| (program.name, *new)).collect();
+        let now = Instant::now();
+        for copies in &mut self.together {
+            let missed = copies.missed(|member| new[member], now);
+            lost.push((programs[copies.members[0]].name, missed));
         }
-        new
+        lost.retain(|(_, count)| *count > 0);
+        lost
     }
 }
 
@@ -152,6 +174,23 @@ impl Attached {
     fn skipped(&self) -> u64 {
         recursion_misses(&self.fd).unwrap_or(0) + self.kprobes.missed()
     }
+}
+
+fn is_rare(hook: Hook) -> bool {
+    hook.is_deed() || SPEAK_RARELY.contains(&hook.program)
+}
+
+/// The programs of which only others that are no kprobes tell the same.
+fn copies(hooks: &[Hook]) -> Vec<Together> {
+    let is_kprobe = |hook: &Hook| matches!(hook.attach, Attach::Kprobe(_) | Attach::Kretprobe(_));
+    let mut together = Vec::new();
+    for (first, hook) in hooks.iter().enumerate().filter(|(_, hook)| !is_rare(**hook)) {
+        let members: Vec<usize> = (0..hooks.len()).filter(|&i| i == first || hooks[i].is_copy_of(*hook)).collect();
+        if members.len() > 1 && members[0] == first && !members.iter().any(|&i| is_kprobe(&hooks[i])) {
+            together.push(Together::new(members, Instant::now()));
+        }
+    }
+    together
 }
 
 fn kprobe_links(program: &Program) -> Option<KprobeLinks> {

@@ -6,7 +6,7 @@ use nstrace_common::{layout::Config, slots::TYPES};
 
 use super::{
     btf::{Btf, BtfError},
-    facts::{Attach, FACTS},
+    facts::{Attach, FACTS, Fact},
     plan::Offer,
     report::Check,
 };
@@ -77,7 +77,8 @@ impl Environment {
         let mut offer = Offer { preemptible: self.preemptible, ..Offer::default() };
         match &self.btf {
             Ok(btf) => {
-                for attach in FACTS.iter().flat_map(|f| f.candidates).flat_map(|c| c.hooks).map(|h| h.attach) {
+                let of_fact = |f: &'static Fact| f.candidates.iter().flat_map(|c| c.hooks).chain(f.again);
+                for attach in FACTS.iter().flat_map(of_fact).map(|h| h.attach) {
                     let target = attach.target();
                     match attach {
                         Attach::TpBtf(_) if btf.has_tracepoint(target) => {
@@ -172,7 +173,7 @@ fn kprobes() -> Result<String, String> {
 }
 
 /// The programs' configuration on this machine.
-pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
+pub fn config(typed: bool, preemptible: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
     Config {
         self_tgid: std::process::id(),
         typed: u32::from(typed),
@@ -181,6 +182,7 @@ pub fn config(typed: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
         initial,
         casts: 0,
         share: 0,
+        doubled: u32::from(preemptible),
     }
 }
 

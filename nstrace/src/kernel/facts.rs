@@ -113,8 +113,10 @@ pub struct Fact {
     /// When to attach the kprobe candidate as well as the fentry one: each misses what the other sees (a program is skipped
     /// while it, or for kprobes any other, already runs on that CPU), and the model merges what both report.
     pub doubled: Doubled,
-    /// Second copies for preemptible kernels, each for a hook of the candidates at the same place: a BTF tracepoint or
-    /// trampoline program is skipped while another task was preempted inside it. Not needed beside a kprobe.
+    /// For preemptible kernels, where a BTF tracepoint or trampoline program is skipped while another task was preempted inside
+    /// it (since 7.x also one at a system call's tracepoint): second copies, each for a hook of the candidates at the same place
+    /// (not needed beside a kprobe there); and other
+    /// places that tell the same, best first, of which the first one is attached that can be.
     pub again: &'static [Hook],
     /// What is unseen when no candidate can be used.
     pub without: &'static str,
@@ -166,7 +168,11 @@ const LIFE: &[Fact] = &[
         meaning: "a task is born, with the namespaces it starts in (io_uring workers too)",
         candidates: &[full(ANY, &[hook("task_newtask", TpBtf("task_newtask"))])],
         doubled: Doubled::Never,
-        again: &[hook("task_newtask_again", TpBtf("task_newtask"))],
+        again: &[
+            hook("task_newtask_again", TpBtf("task_newtask")),
+            hook("kprobe_task_newtask", Kprobe("wake_up_new_task")),
+            hook("fentry_task_newtask", Fentry("wake_up_new_task")),
+        ],
         without: "members that join by fork and clone; needs a kernel with BTF tracepoints (5.5, CONFIG_DEBUG_INFO_BTF)",
         detectors: &["NST-023"],
     },
@@ -184,7 +190,11 @@ const LIFE: &[Fact] = &[
         meaning: "a task dies and leaves its namespaces",
         candidates: &[full(ANY, &[hook("sched_process_exit", TpBtf("sched_process_exit"))])],
         doubled: Doubled::Never,
-        again: &[hook("sched_process_exit_again", TpBtf("sched_process_exit"))],
+        again: &[
+            hook("sched_process_exit_again", TpBtf("sched_process_exit")),
+            hook("kprobe_sched_process_exit", Kprobe("exit_files")),
+            hook("fentry_sched_process_exit", Fentry("exit_files")),
+        ],
         without: "members that leave by exiting",
         detectors: &[],
     },
@@ -223,7 +233,7 @@ const LIFE: &[Fact] = &[
             full(NOT_FENTRY, &[hook("task_newtask", TpBtf("task_newtask"))]),
         ],
         doubled: Doubled::Never,
-        again: &[],
+        again: &[hook("fexit_copy_namespaces_again", Fexit("copy_namespaces"))],
         without: "namespaces made by clone",
         detectors: &["NST-015", "NST-023"],
     },
@@ -248,7 +258,12 @@ const LIFE: &[Fact] = &[
             full(TRACEPOINT, CALL_EXITS),
         ],
         doubled: Doubled::Never,
-        again: &[],
+        again: &[
+            hook("fexit_ksys_unshare_again", Fexit("ksys_unshare")),
+            hook("fexit_sys_setns_again", Fexit("__x64_sys_setns")),
+            hook("sys_exit_setns_failed_again", Syscall("sys_exit_setns")),
+            hook("sys_exit_unshare_failed_again", Syscall("sys_exit_unshare")),
+        ],
         without: "failed setns and unshare attempts; mount tracefs",
         detectors: &[],
     },
@@ -262,7 +277,11 @@ const LIFE: &[Fact] = &[
             full(NOT_FENTRY, CLONE_EXITS),
         ],
         doubled: Doubled::Never,
-        again: &[],
+        again: &[
+            hook("fexit_kernel_clone_again", Fexit("kernel_clone")),
+            hook("sys_exit_clone_again", Syscall("sys_exit_clone")),
+            hook("sys_exit_clone3_again", Syscall("sys_exit_clone3")),
+        ],
         without: "failed clone attempts; mount tracefs",
         detectors: &[],
     },

@@ -12,6 +12,7 @@ mod deed_facts;
 pub mod deed_layout;
 mod detectors;
 pub mod device_filters;
+mod drops;
 mod environment;
 pub mod facts;
 mod iterator_object;
@@ -22,6 +23,7 @@ pub mod plan;
 pub mod report;
 mod ring;
 mod task_iterator;
+mod together;
 mod tracer;
 
 pub use counters::{Counters, hook_name};

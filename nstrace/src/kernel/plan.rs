@@ -113,14 +113,27 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
         }
     }
     if offer.preemptible || fact.doubled == Doubled::Always {
+        let is_of_candidates = |h: Hook| {
+            let hooks = fact.candidates.iter().flat_map(|candidate| candidate.hooks);
+            hooks.into_iter().any(|own| own.attach.target() == h.attach.target())
+        };
+        let mut elsewhere = false;
         for &copy in fact.again {
             let place = |h: &&Hook| h.attach.target() == copy.attach.target();
-            let alone = chosen.iter().filter(place).all(|h| h.attach == copy.attach);
-            if chosen.iter().any(|h| place(&h)) && alone && offer.objection(copy).is_none() {
+            let is_wanted = if is_of_candidates(copy) {
+                let alone = chosen.iter().filter(place).all(|h| h.attach == copy.attach);
+                chosen.iter().any(|h| place(&h) && h.is_copy_of(copy)) && alone
+            } else {
+                let is_allowed = mode.is_none_or(|mode| copy.attach.mode() == Some(mode));
+                !elsewhere && is_allowed && !chosen.is_empty()
+            };
+            if is_wanted && offer.objection(copy).is_none() {
+                let which = if is_of_candidates(copy) { "second copy" } else { "second place" };
+                elsewhere |= !is_of_candidates(copy);
                 chosen.push(copy);
                 uses.push(HookUse {
                     kind: copy.attach.kind(),
-                    target: format!("{} (second copy)", copy.attach.target()),
+                    target: format!("{} ({which})", copy.attach.target()),
                     rejected: None,
                     verifier: None,
                 });

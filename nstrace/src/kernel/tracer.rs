@@ -15,6 +15,7 @@ use super::{
     deed_facts::SWITCHES,
     deed_layout,
     detectors::detectors,
+    drops::Drops,
     environment::{Environment, config},
     facts::Hook,
     layout::resolve,
@@ -82,7 +83,7 @@ fn start_in(environment: &Environment, options: &Options, surroundings: &Surroun
         offer.unusable.insert(PROBE_READS, "lockdown forbids bpf_probe_read_kernel".to_owned());
     }
     raise_memlock();
-    let config = config(typed, own_btf, surroundings.initial);
+    let config = config(typed, environment.preemptible, own_btf, surroundings.initial);
     let mut ebpf = load(&config, options, &resolved.layout, own_btf, &btf)?;
 
     debug_log::start(&mut ebpf);
@@ -110,7 +111,7 @@ fn start_in(environment: &Environment, options: &Options, surroundings: &Surroun
         }
     };
     let Some(ring) = ebpf.take_map("EVENTS") else { bail!("the object has no map EVENTS") };
-    let counters = Counters::new(&mut ebpf, &chosen.hooks)?;
+    let counters = Counters::new(&mut ebpf, &chosen.hooks, environment.preemptible)?;
     let mut report = report(environment, &resolved.missing, options.attach, chosen);
     for (hook, log) in refusals.into_iter().filter(|(_, log): &(Hook, String)| !log.is_empty()) {
         report.add_verifier_log(hook.attach.kind(), hook.attach.target(), &log);
@@ -193,6 +194,8 @@ fn load(
     );
     let deeds = deed_layout::resolve(own_btf);
     loader.override_global("DEEDS", deeds.as_bytes(), true);
+    let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
+    loader.map_max_entries("DROPS", Drops::entries(cpus));
     if let Some(bytes) = options.ring_bytes {
         loader.map_max_entries("EVENTS", bytes);
     }

@@ -182,7 +182,7 @@ impl Live {
             events.push(self.clock_event());
         }
         let before = events.len();
-        for Loss { count, hook, cgroup } in self.losses.check(&mut self.tracer.counters)? {
+        for Loss { count, hook, cgroup } in self.losses.check(&mut self.tracer.counters) {
             let lost = now(Event::Lost { count, hook: hook.map(Cow::Borrowed), cgroup });
             // Its records may all be among the lost ones.
             if let Some(cgroup) = cgroup {

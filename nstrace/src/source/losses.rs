@@ -33,9 +33,9 @@ impl Losses {
     }
 
     /// Losses since the last call.
-    pub fn check(&mut self, counters: &mut Counters) -> anyhow::Result<Vec<Loss>> {
+    pub fn check(&mut self, counters: &mut Counters) -> Vec<Loss> {
         let mut lost = Vec::new();
-        for (hook, total) in counters.dropped()? {
+        for (hook, total) in counters.dropped() {
             let new = grown(self.dropped.entry(hook).or_default(), total);
             if new > 0 {
                 self.explained += new;
@@ -51,7 +51,7 @@ impl Losses {
             lost.push(Loss { count: gaps - self.explained, hook: None, cgroup: None });
             self.explained = gaps;
         }
-        Ok(lost)
+        lost
     }
 
     /// Tells `count` lost records of a hook, cgroup by cgroup as far as `cgroups` (counted from the beginning) knows.

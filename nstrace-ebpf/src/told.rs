@@ -1,0 +1,62 @@
+//! Which facts have been told, on kernels where several programs stand at the place of one: see [`crate::life`]. Whichever comes
+//! first tells, so that neither the ring nor the model is given everything twice.
+
+use aya_ebpf::{macros::map, maps::LruHashMap};
+
+use crate::{config::doubled, emit::now};
+
+/// By hook and number of the task. LRU: what is pushed out is told twice, which the model knows how to take.
+#[map]
+static TOLD: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// Two programs tell of one call within this time, nanoseconds; a mark that is older was left when the other one was skipped.
+const ONE_CALL: u64 = 1_000_000_000;
+
+/// Which of two programs at one place.
+#[derive(Clone, Copy)]
+pub enum Copy {
+    First,
+    Again,
+}
+
+#[inline(always)]
+fn key(by: u16, tid: u32) -> u64 {
+    u64::from(by) << 32 | u64::from(tid)
+}
+
+/// Whether the fact `by`, which comes once in the life of a task, has been told about this one. `incarnation`: no other task has
+/// the same together with `tid`.
+#[inline(always)]
+pub fn is_told(by: u16, tid: u32, incarnation: u64) -> bool {
+    // SAFETY: read at once.
+    doubled() && unsafe { TOLD.get(&key(by, tid)) }.is_some_and(|told| *told == incarnation)
+}
+
+/// It has been told now.
+#[inline(always)]
+pub fn tell(by: u16, tid: u32, incarnation: u64) {
+    if doubled() {
+        let _ = TOLD.insert(&key(by, tid), &incarnation, 0);
+    }
+}
+
+/// Whether the other program has told of the call that the task `tid` is in; if not, this one is expected to, now.
+#[inline(always)]
+pub fn is_told_by_other(by: u16, tid: u32, this: Copy) -> bool {
+    if !doubled() {
+        return false;
+    }
+    let key = key(by, tid);
+    let now = now() & !1;
+    let this = this as u64;
+    // SAFETY: read at once.
+    if let Some(told) = unsafe { TOLD.get(&key) } {
+        let told = *told;
+        if told & 1 != this && now.wrapping_sub(told & !1) < ONE_CALL {
+            let _ = TOLD.remove(&key);
+            return true;
+        }
+    }
+    let _ = TOLD.insert(&key, &(now | this), 0);
+    false
+}
