@@ -6,8 +6,9 @@ mod model_support;
 use model_support::{HOST_ROOT, INIT, IPC, MNT, NET, PID, Toy, USER, UTS, nr};
 use nstrace::{
     detect::{Direction, Finding},
-    event::{Event, Stamp, Stamped, Via},
+    event::{Event, Stamp, Stamped, TransitionAt, Via},
     model::{Change, What, World},
+    ns::NsType,
 };
 use nstrace_common::{deed::what, record::hook, task::PF_KTHREAD};
 
@@ -217,6 +218,56 @@ fn a_visit_in_the_middle_of_a_call_is_no_evidence() {
     bench.world.apply(&end, &mut Vec::new());
     bench.toy.exec(pid);
     assert_eq!(bench.certain(), []);
+}
+
+/// Nothing is lost and no census taken: the ring lifts the record of a call to the time at which one of its numbers was free.
+#[test]
+fn the_second_copy_of_a_call_whose_first_could_not_be_read_whole_is_no_evidence() {
+    for forged in [false, true] {
+        let (mut bench, pid) = Bench::contained();
+        let other = bench.toy.clone(INIT, IPC);
+        bench.toy.exit(other);
+        let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
+        if forged {
+            bench.toy.forge(pid, NET_SLOT, host);
+        }
+        let mut records = bench.toy.records();
+        records.extend(twice_told(&mut bench.toy, pid, IPC | UTS));
+        let [first, second] = transitions(&records)[..] else { panic!("{records:?}") };
+        let at = records[first].stamp.boot_ns;
+        let made = bench.toy.name(bench.toy.of_type(pid, NsType::Ipc));
+        let mut changes = Vec::new();
+        for (i, record) in records.iter_mut().enumerate() {
+            record.stamp.boot_ns = record.stamp.boot_ns.max(at);
+            bench.world.apply(record, &mut changes);
+            if i == first {
+                assert!(bench.world.find(made).is_none(), "its number is taken for one that is free");
+            }
+        }
+        assert!(bench.world.find(made).is_some(), "record {second} names it");
+        let until = bench.toy.now;
+        changes.extend(bench.apply(Event::Accounted { until }));
+        assert_eq!(mismatches(changes).len(), usize::from(forged));
+    }
+}
+
+/// unshare(2) of namespaces that are told where the call takes effect and once more when it returns.
+fn twice_told(toy: &mut Toy, pid: u32, flags: u64) -> Vec<Stamped> {
+    toy.unshare(pid, flags);
+    let mut records = toy.records();
+    let [first] = transitions(&records)[..] else { panic!("{records:?}") };
+    let mut copy = records[first].clone();
+    copy.stamp.boot_ns = toy.tick();
+    if let Event::Transition { at, .. } = &mut copy.event {
+        *at = TransitionAt::Return;
+    }
+    records.push(copy);
+    records
+}
+
+fn transitions(records: &[Stamped]) -> Vec<usize> {
+    let moves = |&i: &usize| matches!(records[i].event, Event::Transition { .. });
+    (0..records.len()).filter(moves).collect()
 }
 
 fn capable(bench: &mut Bench, pid: u32, capabilities: u64, nr: i32) -> Vec<Finding> {

@@ -1,7 +1,10 @@
 //! The namespaces that a record shows a task in, beside those that the last one left it in. Every call that moves a task is told
 //! where it takes effect, so a difference is either a record that was lost or a write to kernel memory.
 
-use super::{World, sets::NONE};
+use super::{
+    World,
+    sets::{NONE, SetId},
+};
 use crate::{
     deed::{Act, Deed},
     event::{Event, SlotSet, Stamp, TaskInfo, TransitionAt, Via},
@@ -57,27 +60,38 @@ impl World {
         if self.sets.matches(known.set, now) {
             return None;
         }
-        let slots = &self.sets.get(known.set).slots;
-        let differs = |slot: &Slot| {
-            let name = now.get(*slot)?;
-            let at = slots[slot.ns_type().index()];
+        let slots: Vec<_> = self.differing(known.set, now, compared).collect();
+        (!slots.is_empty()).then_some(Mismatch { task: *task, since: known.boot_ns, slots })
+    }
+
+    /// Which of these slots hold something else in a record than in a set, and what in each of them. What only one of them
+    /// knows is no difference.
+    fn differing<'a>(
+        &'a self,
+        set: SetId,
+        now: &'a SlotSet,
+        compared: &'a [Slot],
+    ) -> impl Iterator<Item = (NsName, NsName)> + 'a {
+        let slots = &self.sets.get(set).slots;
+        Slot::ALL.into_iter().zip(slots).filter(|(slot, _)| compared.contains(slot)).filter_map(|(slot, &at)| {
+            let name = now.get(slot)?;
             let was = (at != NONE).then(|| self.namespaces.get(at).name())?;
             let is_other = was.inum != name.inum || was.id.zip(name.id).is_some_and(|(a, b)| a != b);
             is_other.then_some((name, was))
-        };
-        let slots: Vec<_> = compared.iter().filter_map(differs).collect();
-        (!slots.is_empty()).then_some(Mismatch { task: *task, since: known.boot_ns, slots })
+        })
     }
 
     /// Where a task is that runs while the record is written, and which slots say so.
     fn shown<'e>(&self, event: &'e Event) -> Option<(&'e TaskInfo, &'e SlotSet, &'static [Slot])> {
         match event {
-            // One transition may be told by two hooks, and then the task is already where it leads to.
+            // One transition may be told by two hooks, and then the task is already where it leads to; as far as that is
+            // known: a number that a census or an end has given another meaning since leaves its slot empty.
             Event::Transition { at, call, task, before, after }
                 if *at != TransitionAt::Copy && call.via != Via::Exec =>
             {
                 let known = self.tasks.get(task.key.tid)?;
-                (!self.sets.matches(known.set, after)).then_some((task, before, &COMPARED[..]))
+                self.differing(known.set, after, &Slot::ALL).next()?;
+                Some((task, before, &COMPARED[..]))
             }
             // A thread that is not the leader goes on as the leader, which may have been elsewhere.
             Event::Exec { task, slots, former_tid: None } => Some((task, slots, &COMPARED)),
