@@ -6,7 +6,7 @@ mod model_support;
 use model_support::{HOST_ROOT, INIT, IPC, MNT, NET, PID, Toy, USER, UTS, nr};
 use nstrace::{
     detect::{Direction, Finding},
-    event::{Event, Stamp, Stamped, TransitionAt, Via},
+    event::{Event, NsFacts, Stamp, Stamped, TransitionAt, Via},
     model::{Change, What, World},
     ns::NsType,
 };
@@ -218,6 +218,68 @@ fn a_visit_in_the_middle_of_a_call_is_no_evidence() {
     bench.world.apply(&end, &mut Vec::new());
     bench.toy.exec(pid);
     assert_eq!(bench.certain(), []);
+}
+
+/// The ring is full of older records when a census is taken after a loss: it knows what those numbers mean later.
+#[test]
+fn what_happened_before_the_end_of_a_census_is_no_evidence() {
+    let (mut bench, pid) = Bench::contained();
+    bench.lose();
+    let visits = bench.toy.visit(false);
+    for event in &visits {
+        bench.world.apply(event, &mut Vec::new());
+    }
+    // Not yet read: two namespaces change hands, and the number of one that was left is that of another type afterwards.
+    let left = bench.toy.name(bench.toy.tasks[&pid].slots[MNT_SLOT]);
+    let mut late = twice_told(&mut bench.toy, pid, UTS);
+    late.extend(twice_told(&mut bench.toy, pid, MNT));
+    let other = bench.toy.clone(INIT, NET);
+    late.extend(bench.toy.records());
+    let ns = bench.toy.name(bench.toy.tasks[&other].slots[NET_SLOT]);
+    assert_eq!(ns.inum, left.inum);
+    bench.apply(Event::Namespace(NsFacts { ns, owner: None, parent: None, level: None, owner_uid: None }));
+    bench.apply(Event::SnapshotEnd);
+    let mut changes = Vec::new();
+    for event in late {
+        bench.world.apply(&event, &mut changes);
+    }
+    let until = bench.toy.now;
+    changes.extend(bench.apply(Event::Accounted { until }));
+    assert_eq!(mismatches(changes), []);
+    assert_eq!(bench.certain(), []);
+    let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
+    bench.toy.forge(pid, NET_SLOT, host);
+    bench.toy.exec(pid);
+    assert_eq!(bench.certain().len(), 1);
+}
+
+/// A program of the first census reads the time, is interrupted, and reads the task when it has gone on.
+#[test]
+fn a_late_visit_of_the_first_census_is_no_evidence() {
+    let mut toy = Toy::new(true);
+    let pid = toy.clone(INIT, OWN);
+    toy.records();
+    let start = toy.start();
+    let visited = toy.tick();
+    for flags in [UTS, NET, IPC] {
+        toy.unshare(pid, flags);
+    }
+    let late = toy.records();
+    let mut visits = toy.visit(false);
+    for visit in &mut visits {
+        visit.stamp.boot_ns = visited;
+    }
+    let end = toy.snapshot_end();
+    let world = World::new(nstrace::container::from_cgroup_path);
+    let mut bench = Bench { toy, world };
+    for event in start.into_iter().chain(visits).chain([end]).chain(late) {
+        bench.world.apply(&event, &mut Vec::new());
+    }
+    assert_eq!(bench.certain(), []);
+    let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
+    bench.toy.forge(pid, NET_SLOT, host);
+    bench.toy.exec(pid);
+    assert_eq!(bench.certain().len(), 1);
 }
 
 /// Nothing is lost and no census taken: the ring lifts the record of a call to the time at which one of its numbers was free.

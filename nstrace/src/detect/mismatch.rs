@@ -2,7 +2,8 @@
 //!
 //! The record that would explain it may have been lost, and a loss is learned later than the records after it. So what looks
 //! like one is a doubt until the stream says that nothing was lost up to that moment ([`Event::Accounted`]), and no doubt any more
-//! when something was. From a loss to the end of the census that follows it, nothing is one.
+//! when something was. From a loss to the end of the census that follows it, nothing is one. And nothing that was before the
+//! end of a census is: it shows one task now and another one later, and the ring gives records from that time after it.
 //!
 //! [`Event::Accounted`]: crate::event::Event::Accounted
 
@@ -25,6 +26,9 @@ pub struct Doubts {
     waiting: Vec<Doubt>,
     /// Records were lost, and the census that follows is not complete.
     after_loss: bool,
+    /// When the latest census was complete (boot time).
+    #[serde(default)]
+    census_end: u64,
     /// Not part of what is known: somebody has been asked.
     #[serde(skip)]
     asked: bool,
@@ -73,7 +77,7 @@ impl Doubts {
     }
 
     fn add(&mut self, doubt: Doubt) {
-        if !self.after_loss && self.waiting.len() < MOST {
+        if !self.after_loss && doubt.boot_ns > self.census_end && self.waiting.len() < MOST {
             self.waiting.push(doubt);
         }
     }
@@ -84,9 +88,9 @@ impl Doubts {
         self.after_loss = true;
     }
 
-    /// The census after a loss is complete.
-    pub fn resynced(&mut self) {
-        self.after_loss = false;
+    /// A census was complete at the boot time `end`: the first one, or the one after a loss.
+    pub fn census(&mut self, end: u64) {
+        (self.after_loss, self.census_end) = (false, end);
     }
 
     /// It has to be asked whether anything was lost.

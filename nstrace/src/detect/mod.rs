@@ -195,9 +195,9 @@ impl Detectors {
         self.doubts.ask()
     }
 
-    /// A census has repaired what a loss left.
-    pub(crate) fn resynced(&mut self) {
-        self.doubts.resynced();
+    /// A census is complete; what came meanwhile may still have to be looked at.
+    pub(crate) fn census(&mut self, end: Stamp) {
+        self.doubts.census(end.boot_ns);
     }
 
     /// Where a cgroup is.

@@ -79,7 +79,6 @@ impl World {
             self.lose(stamp, tid, out);
         }
         self.stand(&snapshot.placed);
-        self.detectors.resynced();
         self.resync_holders(stamp, began, &snapshot, out);
         self.log.write(out, stamp, What::Resynced, None, None);
     }

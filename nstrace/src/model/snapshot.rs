@@ -83,6 +83,7 @@ impl World {
     }
 
     pub(super) fn snapshot_end(&mut self, stamp: Stamp, out: &mut Vec<Change>) {
+        self.detectors.census(stamp);
         match &mut self.phase {
             Phase::Snapshot { held } => {
                 let held = std::mem::take(held);
