@@ -117,10 +117,11 @@ fn auto_takes_the_best_of_each_kernel() {
             let twice = |function: &str| {
                 if preemptible { format!("fentry {function}, kprobe {function}") } else { format!("fentry {function}") }
             };
+            let again = if preemptible { ", fexit kernel_clone (second copy)" } else { "" };
             for expected in [
                 format!("setns-unshare: {}", twice("switch_task_namespaces")),
                 format!("user-ns: {}", twice("commit_creds")),
-                "denied-clone: fexit kernel_clone".to_owned(),
+                format!("denied-clone: fexit kernel_clone{again}"),
                 format!("destroyed: fentry {freed}, kprobe {freed}"),
                 // At its return, when the first file can be found.
                 format!("pinned: {}", twice(first_pin)).replace("fentry __ns_get_path", "fexit __ns_get_path"),
@@ -159,7 +160,37 @@ fn preemptible_kernels_get_second_copies_where_no_kprobe_is() {
     let fentry = programs(Some(AttachMode::Fentry));
     assert!(fentry.contains(&"fentry_commit_creds_again") && fentry.contains(&"fentry_ns_common_free_again"));
     assert!(!fentry.contains(&"fentry_proc_free_inum_again"), "its first copy is not used: {fentry:?}");
-    assert!(!programs(Some(AttachMode::Kprobe)).contains(&"fentry_commit_creds_again"));
+    let kprobe = programs(Some(AttachMode::Kprobe));
+    assert!(!kprobe.contains(&"fentry_commit_creds_again"));
+    assert!(kprobe.contains(&"sys_exit_setns_failed_again") && kprobe.contains(&"sys_exit_clone3_again"), "{kprobe:?}");
+    let tracepoint = programs(Some(AttachMode::Tracepoint));
+    assert!(!tracepoint.contains(&"sys_exit_setns_failed_again"), "another program is there: {tracepoint:?}");
+}
+
+#[test]
+fn preemptible_kernels_look_for_births_and_deaths_at_a_second_place() {
+    let mut offer = offer(&btf("7.3"));
+    offer.functions.extend(["wake_up_new_task", "exit_files"].map(str::to_owned));
+    let places = |offer: &Offer, mode| -> Vec<&str> {
+        let programs = plan(offer, mode).hooks.into_iter().map(|h| h.program);
+        programs
+            .filter(|p| {
+                ["kprobe_", "fentry_"].iter().any(|way| {
+                    p.strip_prefix(way).is_some_and(|what| ["task_newtask", "sched_process_exit"].contains(&what))
+                })
+            })
+            .collect()
+    };
+    assert!(places(&offer, None).is_empty(), "nobody is kept inside a program");
+    offer.preemptible = true;
+    let (kprobe, fentry) =
+        (["kprobe_task_newtask", "kprobe_sched_process_exit"], ["fentry_task_newtask", "fentry_sched_process_exit"]);
+    assert_eq!(places(&offer, None), kprobe, "the one that is not preempted itself");
+    assert_eq!(places(&offer, Some(AttachMode::Kprobe)), kprobe);
+    assert_eq!(places(&offer, Some(AttachMode::Fentry)), fentry);
+    assert!(places(&offer, Some(AttachMode::Tracepoint)).is_empty());
+    offer.unusable.insert("kprobe", "not here".to_owned());
+    assert_eq!(places(&offer, None), fentry);
 }
 
 /// The machine this was developed on: no kprobes, and trampolines refused.
