@@ -394,6 +394,25 @@ fn a_mount_namespace_may_begin_without_a_task() {
     assert_eq!(w.apply(&[pinned]), ["created mnt mount 1", "pinned mnt mount 1"]);
 }
 
+/// A census after a loss shows a namespace before the record of the call that made it is read; then it is bind-mounted.
+#[test]
+fn a_bind_mount_makes_no_namespace() {
+    let mut w = Watch::new(false);
+    let a = w.toy.clone(INIT, 0);
+    w.lines();
+    w.toy.unshare(a, USER);
+    let late = w.toy.records();
+    let stamp = Stamp { boot_ns: w.toy.tick(), cpu: 0, seq: 0 };
+    w.apply(&[Stamped { stamp, event: Event::Lost { count: 1, hook: None, cgroup: None } }]);
+    let mut census = w.toy.visit(false);
+    census.push(w.toy.snapshot_end());
+    assert!(w.apply(&census).contains(&"created user unknown -".to_owned()));
+    w.apply(&late);
+    let user = w.toy.of_type(a, NsType::User);
+    w.toy.pin(a, user, nr::MOUNT);
+    assert_eq!(w.lines(), ["pinned user mount 2"]);
+}
+
 #[test]
 fn a_reused_number_is_another_namespace() {
     for ids in [true, false] {

@@ -272,6 +272,13 @@ impl Namespaces {
             .then_some(facts)
     }
 
+    /// It was announced after its number was seen in use, if it was. What a census shows before the record of the call that made
+    /// it leaves an announcement behind.
+    pub fn is_announced_anew(&self, name: NsName) -> bool {
+        let since = self.find(name).map_or(0, |ns| self.get(ns).first_seen);
+        self.announced(name).is_some() && self.tentative.get(&name.inum).is_some_and(|t| t.boot_ns > since)
+    }
+
     fn take_tentative(&mut self, name: NsName) -> Option<NsFacts> {
         let facts = *self.announced(name)?;
         self.tentative.remove(&name.inum);

@@ -3,7 +3,7 @@
 use super::{Cause, Change, What, World, lifetimes::Maker};
 use crate::{
     event::{Call, Stamp, TaskInfo, Via},
-    ns::NsName,
+    ns::{NsName, NsType},
 };
 
 impl World {
@@ -13,7 +13,7 @@ impl World {
         }
         // open_tree(2) and fsmount(2) make a mount namespace that nobody is in: its first file publishes it.
         let maker = Maker { task, call };
-        let made_here = call.via == Via::Mount && self.namespaces.announced(name).is_some();
+        let made_here = call.via == Via::Mount && name.ns_type == NsType::Mnt && self.namespaces.is_announced_anew(name);
         let Some(ns) = self.resolve(stamp, name, made_here.then_some(&maker), out) else { return };
         let entry = self.namespaces.get_mut(ns);
         if stamp.boot_ns < entry.pin_boot_ns {
