@@ -19,7 +19,7 @@ use crate::{
     slots::{empty_slots, write_task_slots},
     syscall::write_call,
     task::{current, incarnation, is_self, write_task},
-    told::{self, Copy},
+    told,
 };
 
 /// `task_newtask(task, clone_flags)`: the child is complete and about to be visible; `current` is its creator.
@@ -108,26 +108,16 @@ fn born(child: Kptr, plain: bool, flags: u64) {
 /// `copy_namespaces(flags, tsk)` with its result: namespaces made for a child that nobody can see yet.
 #[fexit(function = "copy_namespaces")]
 pub fn fexit_copy_namespaces(ctx: FExitContext) -> u32 {
-    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2), Copy::First);
-    0
-}
-
-/// A second copy: see [`crate::life`].
-#[fexit(function = "copy_namespaces")]
-pub fn fexit_copy_namespaces_again(ctx: FExitContext) -> u32 {
-    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2), Copy::Again);
+    copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2));
     0
 }
 
 #[inline(always)]
-fn copied(flags: u64, child: Kptr, ret: i32, this: Copy) {
+fn copied(flags: u64, child: Kptr, ret: i32) {
     if flags & CLONE_NEW_ANY == 0 || is_self() {
         return;
     }
     let creator = current();
-    if told::is_told_by_other(hook::COPY_NAMESPACES, load_u32(creator, offset!(task_pid)), this) {
-        return;
-    }
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::COPY_NAMESPACES) else { return };
     let to = entry.as_mut_ptr();
     // SAFETY: the entry is as large as `Transition`.

@@ -221,10 +221,16 @@ fn failed(ret: i32, by: u16, this: Copy) {
     if ret >= 0 || is_self() {
         return;
     }
-    let task = current();
-    if told::is_told_by_other(by, load_u32(task, offset!(task_pid)), this) {
-        return;
+    // SAFETY: no preconditions.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    if !told::is_told_by_other(by, tid, this) {
+        tell_failure(ret, by);
     }
+}
+
+#[inline(always)]
+fn tell_failure(ret: i32, by: u16) {
+    let task = current();
     let Some(mut entry) = reserve::<Return>(kind::RETURN, by) else { return };
     let to = entry.as_mut_ptr();
     // SAFETY: the entry is as large as `Return`.
@@ -246,20 +252,44 @@ pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
 }
 
 #[tracepoint]
+pub fn sys_enter_setns_again(_ctx: TracePointContext) -> u32 {
+    entered();
+    0
+}
+
+#[tracepoint]
 pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
     entered();
     0
 }
 
 #[tracepoint]
+pub fn sys_enter_unshare_again(_ctx: TracePointContext) -> u32 {
+    entered();
+    0
+}
+
+#[tracepoint]
 pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
-    returned(tracepoint_ret(&ctx), hook::SETNS);
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::First);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns_again(ctx: TracePointContext) -> u32 {
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Again);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
-    returned(tracepoint_ret(&ctx), hook::UNSHARE);
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::First);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Again);
     0
 }
 
@@ -278,15 +308,15 @@ fn entered() {
 }
 
 #[inline(always)]
-fn returned(ret: i32, by: u16) {
+fn returned(ret: i32, by: u16, this: Copy) {
     // SAFETY: no preconditions.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if ret < 0 {
-        let _ = ENTERED.remove(&tid);
-        failed(ret, by, Copy::First);
+    if is_self() || told::is_told_by_other(by, tid, this) {
         return;
     }
-    if is_self() {
+    if ret < 0 {
+        let _ = ENTERED.remove(&tid);
+        tell_failure(ret, by);
         return;
     }
     // SAFETY: copied out at once; only this task writes its own entry.

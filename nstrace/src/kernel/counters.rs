@@ -59,8 +59,10 @@ pub const fn hook_name(by: u16) -> &'static str {
 
 /// Programs that run at every clone of the machine and have something to say only about one that asked for namespaces and
 /// failed. A skipped run of theirs is, but for chance, no lost record; taking it for one would ask for a census each time.
-/// [`Counters::skipped`] has them all the same.
-const SPEAK_RARELY: [&str; 6] = [
+/// [`Counters::skipped`] has them all the same. What `copy_namespaces` made is told again by the child's birth; if there is none,
+/// nobody was ever in it.
+const SPEAK_RARELY: [&str; 7] = [
+    "fexit_copy_namespaces",
     "sys_exit_clone",
     "sys_exit_clone_again",
     "sys_exit_clone3",

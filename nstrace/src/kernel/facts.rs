@@ -148,6 +148,13 @@ const CALL_EXITS: &[Hook] = &[
     hook("sys_exit_unshare", Syscall("sys_exit_unshare")),
 ];
 
+const CALL_EXITS_AGAIN: [Hook; 4] = [
+    hook("sys_enter_setns_again", Syscall("sys_enter_setns")),
+    hook("sys_exit_setns_again", Syscall("sys_exit_setns")),
+    hook("sys_enter_unshare_again", Syscall("sys_enter_unshare")),
+    hook("sys_exit_unshare_again", Syscall("sys_exit_unshare")),
+];
+
 const CLONE_EXITS: &[Hook] =
     &[hook("sys_exit_clone", Syscall("sys_exit_clone")), hook("sys_exit_clone3", Syscall("sys_exit_clone3"))];
 
@@ -207,7 +214,13 @@ const LIFE: &[Fact] = &[
             full(TRACEPOINT, CALL_EXITS),
         ],
         doubled: Doubled::Preemptible,
-        again: &[hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces"))],
+        again: &[
+            hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces")),
+            CALL_EXITS_AGAIN[0],
+            CALL_EXITS_AGAIN[1],
+            CALL_EXITS_AGAIN[2],
+            CALL_EXITS_AGAIN[3],
+        ],
         without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
         detectors: &["NST-001", "NST-012", "NST-017"],
     },
@@ -233,7 +246,7 @@ const LIFE: &[Fact] = &[
             full(NOT_FENTRY, &[hook("task_newtask", TpBtf("task_newtask"))]),
         ],
         doubled: Doubled::Never,
-        again: &[hook("fexit_copy_namespaces_again", Fexit("copy_namespaces"))],
+        again: &[],
         without: "namespaces made by clone",
         detectors: &["NST-015", "NST-023"],
     },

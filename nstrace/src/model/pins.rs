@@ -13,7 +13,8 @@ impl World {
         }
         // open_tree(2) and fsmount(2) make a mount namespace that nobody is in: its first file publishes it.
         let maker = Maker { task, call };
-        let made_here = call.via == Via::Mount && name.ns_type == NsType::Mnt && self.namespaces.is_announced_anew(name);
+        let made_here =
+            call.via == Via::Mount && name.ns_type == NsType::Mnt && self.namespaces.is_announced_anew(name);
         let Some(ns) = self.resolve(stamp, name, made_here.then_some(&maker), out) else { return };
         let entry = self.namespaces.get_mut(ns);
         if stamp.boot_ns < entry.pin_boot_ns {
