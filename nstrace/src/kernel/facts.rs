@@ -354,7 +354,7 @@ const LIFE: &[Fact] = &[
                 modes: TRACEPOINT,
                 hooks: &[hook("", NsfsHandle)],
                 invisible: Some(
-                    "the exact moment of destruction: asked for by polling, so seen some milliseconds late; needs kprobes or BPF trampolines",
+                    "the exact moment of destruction: asked for by polling, so seen some milliseconds late, and from 6.19 on too early if only a socket or the like still holds the namespace; needs kprobes or BPF trampolines",
                 ),
             },
         ],
