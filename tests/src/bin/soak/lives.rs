@@ -203,7 +203,12 @@ impl Lives {
         }
         let life = self.living.get_mut(&name).ok_or("it does not live")?;
         if life.id != id {
-            return Err("its id was another one");
+            // Found in /proc after a loss it has no id there: the next record of it tells.
+            let is_learned = self.lossy && life.id.is_none();
+            if !is_learned || id.is_none_or(|id| self.ended_ids.contains(&id) || self.ids.insert(id, name).is_some()) {
+                return Err("its id was another one");
+            }
+            life.id = id;
         }
         let pid = line.pid();
         match line.event.as_str() {
