@@ -47,6 +47,15 @@ impl Bench {
         changes
     }
 
+    /// Nothing so far, and a forgery that comes now.
+    fn finds_only_a_forgery(&mut self, pid: u32) {
+        assert_eq!(self.certain(), []);
+        let host = self.toy.tasks[&INIT].slots[NET_SLOT];
+        self.toy.forge(pid, NET_SLOT, host);
+        self.toy.exec(pid);
+        assert_eq!(self.certain().len(), 1);
+    }
+
     /// What is found in what the toy has done, and in the account that follows if one was asked for.
     fn certain(&mut self) -> Vec<Finding> {
         let mut changes = self.toy.told(&mut self.world);
@@ -246,11 +255,7 @@ fn what_happened_before_the_end_of_a_census_is_no_evidence() {
     let until = bench.toy.now;
     changes.extend(bench.apply(Event::Accounted { until }));
     assert_eq!(mismatches(changes), []);
-    assert_eq!(bench.certain(), []);
-    let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
-    bench.toy.forge(pid, NET_SLOT, host);
-    bench.toy.exec(pid);
-    assert_eq!(bench.certain().len(), 1);
+    bench.finds_only_a_forgery(pid);
 }
 
 /// A program of the first census reads the time, is interrupted, and reads the task when it has gone on.
@@ -275,11 +280,7 @@ fn a_late_visit_of_the_first_census_is_no_evidence() {
     for event in start.into_iter().chain(visits).chain([end]).chain(late) {
         bench.world.apply(&event, &mut Vec::new());
     }
-    assert_eq!(bench.certain(), []);
-    let host = bench.toy.tasks[&INIT].slots[NET_SLOT];
-    bench.toy.forge(pid, NET_SLOT, host);
-    bench.toy.exec(pid);
-    assert_eq!(bench.certain().len(), 1);
+    bench.finds_only_a_forgery(pid);
 }
 
 /// Nothing is lost and no census taken: the ring lifts the record of a call to the time at which one of its numbers was free.
