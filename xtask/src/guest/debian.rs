@@ -96,6 +96,17 @@ impl View {
         Ok(files.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
     }
 
+    /// Unpacks packages, and those that they depend on whose names begin so.
+    pub fn unpack(&self, names: &[String], follow: &[&str], tree: &Path) -> Result<()> {
+        let packages = self.with_dependencies(names, follow)?;
+        let files = self.download(&packages, &tree.join("packages"))?;
+        for file in files {
+            step::execute(Command::new("dpkg-deb").arg("-x").arg(file).arg(tree))?;
+        }
+        fs::remove_dir_all(tree.join("packages"))?;
+        Ok(())
+    }
+
     fn fetch_lists(&self) -> Result<()> {
         let mut fetched = self.fetched.lock().map_err(|_poisoned| anyhow!("fetching package lists panicked"))?;
         if *fetched {

@@ -81,7 +81,7 @@ fn age(made: SystemTime) -> Duration {
 }
 
 fn build(debian: &View, release: &str, tree: &Path, into: &Path) -> Result<()> {
-    unpack(debian, &[format!("linux-headers-{release}")], &["linux-headers-", "linux-kbuild-"], tree)?;
+    debian.unpack(&[format!("linux-headers-{release}")], &["linux-headers-", "linux-kbuild-"], tree)?;
     let headers = tree.join("usr/src").join(format!("linux-headers-{release}"));
     let makefile = headers.join("Makefile");
     let text = fs::read_to_string(&makefile).with_context(|| format!("{}", makefile.display()))?;
@@ -93,7 +93,7 @@ fn build(debian: &View, release: &str, tree: &Path, into: &Path) -> Result<()> {
     };
     if !PROGRAMS.map(behind).iter().all(|program| runs(program)) {
         let library = tree.join("library");
-        unpack(debian, &LIBRARIES.map(str::to_owned), &[], &library)?;
+        debian.unpack(&LIBRARIES.map(str::to_owned), &[], &library)?;
         lend(&kbuild, &library.join("usr/lib/x86_64-linux-gnu"))?;
     }
     let sources = tree.join("module");
@@ -106,16 +106,6 @@ fn build(debian: &View, release: &str, tree: &Path, into: &Path) -> Result<()> {
     step::logged("test-module", &mut make)?;
     fs::rename(sources.join(format!("{NAME}.ko")), into)?;
     Ok(())
-}
-
-/// Unpacks packages, and those that they depend on whose names begin so.
-fn unpack(debian: &View, names: &[String], follow: &[&str], tree: &Path) -> Result<()> {
-    let packages = debian.with_dependencies(names, follow)?;
-    let files = debian.download(&packages, &tree.join("packages"))?;
-    for file in files {
-        step::execute(Command::new("dpkg-deb").arg("-x").arg(file).arg(tree))?;
-    }
-    remove_tree(&tree.join("packages"))
 }
 
 /// The loader of this machine takes the program. Without arguments both end at once.

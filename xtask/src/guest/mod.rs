@@ -39,7 +39,7 @@ pub fn prepare(kernels: &[Kernel]) -> Result<()> {
     apt::ensure(&HOST_PACKAGES)?;
     // Two runs at once must not build the same image; the lock goes with the file handle.
     let lock = lock()?;
-    let debian = debian::View::new(folder().join("apt"));
+    let debian = debian();
     // The image (unpacking, mostly) and the kernels (downloading, decompressing) take about as long: side by side.
     let (root, kernels) = thread::scope(|scope| {
         let root = scope.spawn(root_image::ensure_packages);
@@ -51,6 +51,11 @@ pub fn prepare(kernels: &[Kernel]) -> Result<()> {
     root_image::ensure_baked(&debian)?;
     drop(lock);
     Ok(())
+}
+
+/// The view of Debian that guests are made from.
+pub fn debian() -> debian::View {
+    debian::View::new(folder().join("apt"))
 }
 
 fn lock() -> Result<File> {

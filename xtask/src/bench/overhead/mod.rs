@@ -3,6 +3,7 @@
 //! `workload` (of the tests crate) performs one operation many times. Guests run under QEMU's `-icount`, where every clock
 //! counts instructions, so their figures repeat; figures of this machine are ratios of runs that take turns.
 
+mod auditctl;
 mod here;
 mod rates;
 mod table;
@@ -148,6 +149,10 @@ fn in_guest(kernel: Kernel, nstrace: &std::path::Path, workload: &std::path::Pat
     payload.program("xtask", &std::env::current_exe()?);
     payload.program("nstrace", nstrace);
     payload.program("workload", workload);
+    for (name, file) in auditctl::files()? {
+        payload.program(name, &file);
+    }
+    payload.env("LD_LIBRARY_PATH", "/payload/bin");
     payload.output = Output::Lines;
     let mut lines = Vec::new();
     let machine = Machine { counts_instructions: true, timeout_seconds: 1200, ..Machine::new(kernel) };
