@@ -30,10 +30,11 @@ impl Expected {
         late: Option<Late<'_>>,
     ) -> (BTreeSet<String>, Tolerated) {
         let none = Vec::new();
+        let mute = self.mute(said);
         let (mut differences, mut tolerated) = (BTreeSet::new(), Tolerated::default());
         for key in self.items.keys().chain(said.keys().filter(|key| !self.items.contains_key(key))) {
             let (wanted, got) = (self.items.get(key).unwrap_or(&none), said.get(key).unwrap_or(&none));
-            if self.excused.contains(&key.0) {
+            if self.excused.contains(&key.0) || mute.contains(&key.0) {
                 continue;
             }
             // During execve the comm does not tell whose process it is: of another run, when no log ever named it.
@@ -68,6 +69,23 @@ impl Expected {
             }
         }
         (differences, tolerated)
+    }
+
+    /// Processes that were killed before they could say who they are: no more of them than their parents told of, and they came
+    /// and went, nothing else.
+    fn mute(&self, said: &HashMap<(u32, &'static str), Vec<Item>>) -> HashSet<u32> {
+        let unnamed = || said.iter().filter(|((pid, _), _)| !self.named.contains(pid));
+        let came_or_went = |item: &Item| match item {
+            Item::Change { event, via, .. } => {
+                *event == "joined" && via != "setns" && via != "unshare" || *event == "left" && via == "exit"
+            }
+            Item::Denied { .. } => false,
+        };
+        let mut mute: HashSet<u32> = unnamed().map(|((pid, _), _)| *pid).collect();
+        for ((pid, _), _) in unnamed().filter(|(_, items)| !items.iter().all(came_or_went)) {
+            mute.remove(pid);
+        }
+        if mute.len() > self.mute { HashSet::new() } else { mute }
     }
 }
 
@@ -160,6 +178,20 @@ mod tests {
         let orphans: Option<HashSet<Name>> = orphans.map(|inums| inums.iter().map(|inum| ("uts", *inum)).collect());
         let late = orphans.as_ref().map(|orphans| Late { orphans });
         expected.differences(&HashMap::from([((10, "uts"), said)]), late).0.len()
+    }
+
+    #[test]
+    fn a_process_that_never_spoke_is_tolerated_when_its_parent_told_of_it() {
+        for (told, went, tolerated) in [(1, "exit", 0), (0, "exit", 1), (1, "setns", 1)] {
+            let mut expected = Expected::default();
+            for _ in 0..told {
+                expected.read(&Record::Killed { pid: None, parent: 9 });
+            }
+            assert_eq!(
+                found(&expected, vec![change("joined", "fork", 0, 100), change("left", went, 0, 100)], None),
+                tolerated
+            );
+        }
     }
 
     #[test]

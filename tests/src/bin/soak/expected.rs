@@ -72,6 +72,8 @@ pub struct Expected {
     pub excused: HashSet<u32>,
     /// Processes that were killed in the middle of something.
     pub killed: u64,
+    /// Those of this round that never said who they are.
+    pub mute: usize,
     /// Every process of this run.
     pub named: HashSet<u32>,
     /// Their parents ended, so shall they.
@@ -87,6 +89,7 @@ impl Expected {
         self.log.clear();
         self.threaded.clear();
         self.excused.clear();
+        self.mute = 0;
     }
 
     /// Namespaces that messages and rings keep.
@@ -128,9 +131,12 @@ impl Expected {
                 self.killed += 1;
                 // What it made for a child that never spoke.
                 self.excused.insert(*parent);
-                if let Some(pid) = pid {
-                    self.excuse(*pid);
-                    self.exit(*pid);
+                match pid {
+                    Some(pid) => {
+                        self.excuse(*pid);
+                        self.exit(*pid);
+                    }
+                    None => self.mute += 1,
                 }
             }
             Record::ThreadExit { pid, tid } => self.thread_exit(*pid, *tid),
