@@ -88,7 +88,7 @@ impl fmt::Display for Summary {
         write!(f, "events {}, lost {}, findings {}", self.events, self.lost, self.findings)?;
         match self.skipped {
             0 => Ok(()),
-            skipped => write!(f, "; {skipped} looks for a failed clone skipped"),
+            skipped => write!(f, "; {skipped} program runs skipped that had next to nothing to tell"),
         }
     }
 }

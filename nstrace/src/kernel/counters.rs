@@ -79,6 +79,8 @@ pub struct Counters {
     programs: Vec<Attached>,
     /// Copies that the same preempted task can keep from running: those that are no kprobes.
     together: Vec<Together>,
+    /// What all copies of a program can have missed, so far.
+    missed_by_all: u64,
 }
 
 #[derive(Debug)]
@@ -118,7 +120,13 @@ impl Counters {
         }
         let floods = ebpf.take_map("FLOODS").ok_or_else(|| anyhow::anyhow!("the object has no map FLOODS"))?;
         let together = if preemptible { copies(&kept) } else { Vec::new() };
-        Ok(Self { drops: Drops::map(map)?, floods: PerCpuHashMap::try_from(floods)?, programs, together })
+        Ok(Self {
+            drops: Drops::map(map)?,
+            floods: PerCpuHashMap::try_from(floods)?,
+            programs,
+            together,
+            missed_by_all: 0,
+        })
     }
 
     /// Records that were not written so far, because the ring or another map had no room, per hook that lost any.
@@ -143,13 +151,15 @@ impl Counters {
         self.programs.iter().map(|p| (p.name, p.skipped())).filter(|(_, skipped)| *skipped > 0).collect()
     }
 
-    /// Skipped runs of the programs that speak rarely: nearly all of them had nothing to say.
+    /// Skipped runs of the programs that speak rarely, nearly all of which had nothing to say; and what all copies of a program can
+    /// have missed at most, nearly all of which one of them saw.
     pub fn skipped_in_silence(&self) -> u64 {
         let rare = self.programs.iter().filter(|p| p.rare);
-        rare.map(Attached::skipped).sum()
+        rare.map(Attached::skipped).sum::<u64>() + self.missed_by_all
     }
 
-    /// As [`Counters::skipped`], but only what came since the last call, and only what no other copy of the program can have seen.
+    /// As [`Counters::skipped`], but only what came since the last call, and only of programs without a copy that saw what they
+    /// missed.
     pub fn skipped_alone_since(&mut self) -> Vec<(&'static str, u64)> {
         let programs = &mut self.programs;
         let new: Vec<u64> = programs
@@ -159,14 +169,12 @@ impl Counters {
                 skipped.saturating_sub(std::mem::replace(&mut program.told, skipped))
             })
             .collect();
-        let alone = programs.iter().zip(&new).filter(|(program, _)| program.loses);
-        let mut lost: Vec<_> = alone.map(|(program, new)| (program.name, *new)).collect();
+        let alone = programs.iter().zip(&new).filter(|(program, new)| program.loses && **new > 0);
+        let lost: Vec<_> = alone.map(|(program, new)| (program.name, *new)).collect();
         let now = Instant::now();
         for copies in &mut self.together {
-            let missed = copies.missed(|member| new[member], now);
-            lost.push((programs[copies.members[0]].name, missed));
+            self.missed_by_all += copies.missed(|member| new[member], now);
         }
-        lost.retain(|(_, count)| *count > 0);
         lost
     }
 }

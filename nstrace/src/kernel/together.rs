@@ -1,5 +1,6 @@
 //! Programs at the place of one: what only some of them missed is told by the others, what all of them missed is lost. The kernel
-//! counts how often it skipped each, not which occasions, so this is what can have been lost at most.
+//! counts how often it skipped each, not which occasions, so this is what can have been lost at most, and mostly nothing was: it
+//! is for the summary, not for a census.
 
 use std::time::{Duration, Instant};
 
