@@ -28,7 +28,9 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     let flags: u64 = ctx.arg(1);
     debug!(&ctx, "task_newtask {} flags {:x}", crate::kernel_memory::load_u32(child, offset!(task_pid)), flags);
-    born(child, all_initial(child), flags);
+    if !all_initial(child) {
+        born(child, flags);
+    }
     0
 }
 
@@ -36,7 +38,9 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
 #[btf_tracepoint(function = "task_newtask")]
 pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
-    born(child, all_initial(child), ctx.arg(1));
+    if !all_initial(child) {
+        born(child, ctx.arg(1));
+    }
     0
 }
 
@@ -45,7 +49,9 @@ pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
 #[kprobe]
 pub fn kprobe_task_newtask(ctx: ProbeContext) -> u32 {
     let child = ctx.arg::<u64>(0).unwrap_or(0) as Kptr;
-    woken(child, all_initial_untyped(child));
+    if !all_initial_untyped(child) {
+        woken(child);
+    }
     0
 }
 
@@ -53,21 +59,23 @@ pub fn kprobe_task_newtask(ctx: ProbeContext) -> u32 {
 #[fentry(function = "wake_up_new_task")]
 pub fn fentry_task_newtask(ctx: FEntryContext) -> u32 {
     let child: Kptr = ctx.arg(0);
-    woken(child, all_initial(child));
+    if !all_initial(child) {
+        woken(child);
+    }
     0
 }
 
 #[inline(always)]
-fn woken(child: Kptr, plain: bool) {
+fn woken(child: Kptr) {
     // Nearly always it has been told: no need to look for its flags.
-    if !plain && !told::is_told(hook::TASK_NEWTASK, load_u32(child, offset!(task_pid)), incarnation(child)) {
-        born(child, plain, asked_flags());
+    if !told::is_told(hook::TASK_NEWTASK, load_u32(child, offset!(task_pid)), incarnation(child)) {
+        born(child, asked_flags());
     }
 }
 
 #[inline(always)]
-fn born(child: Kptr, plain: bool, flags: u64) {
-    if plain || is_self() {
+fn born(child: Kptr, flags: u64) {
+    if is_self() {
         return;
     }
     let (tid, incarnation) = (load_u32(child, offset!(task_pid)), incarnation(child));

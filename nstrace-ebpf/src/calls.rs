@@ -18,7 +18,7 @@ use nstrace_common::{
 use crate::{
     config::offset,
     emit::{lose, reserve},
-    kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
+    kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
     slots::{empty_slots, write_task_slots},
     syscall::{CLONE, CLONE3, VFORK, write_call},
@@ -87,8 +87,9 @@ fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
     unsafe { ctx.as_ptr().cast::<u8>().add(EXIT_RET).cast::<i64>().read_volatile() as i32 }
 }
 
-/// For kprobe mode, with second copies because these programs can be preempted since 7.x (`trace_call_bpf_faultable`). No kretprobe: the kernel keeps so many instances of one as there are CPUs (before 6.1), so a call that
-/// sleeps would keep the failure of another from being seen, and nothing counts that.
+/// For kprobe mode, with second copies because these programs can be preempted since 7.x (`trace_call_bpf_faultable`). No
+/// kretprobe: the kernel keeps so many instances of one as there are CPUs (before 6.1), so a call that sleeps would keep the
+/// failure of another from being seen, and nothing counts that.
 #[tracepoint]
 pub fn sys_exit_unshare_failed(ctx: TracePointContext) -> u32 {
     failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::First);
@@ -201,12 +202,12 @@ fn clone_failed(ret: i32, flags: u64, this: Copy) {
     if flags & CLONE_NEW_ANY == 0 {
         return;
     }
-    let task = current();
-    if told::is_told_by_other(hook::CLONE, load_u32(task, offset!(task_pid)), this) {
+    if told::is_told_by_other(hook::CLONE, this) {
         return;
     }
     let Some(mut entry) = reserve::<Return>(kind::RETURN, hook::CLONE) else { return };
     let to = entry.as_mut_ptr();
+    let task = current();
     // SAFETY: the entry is as large as `Return`.
     unsafe {
         write_call(&raw mut (*to).call, task, ret);
@@ -218,12 +219,7 @@ fn clone_failed(ret: i32, flags: u64, this: Copy) {
 
 #[inline(always)]
 fn failed(ret: i32, by: u16, this: Copy) {
-    if ret >= 0 || is_self() {
-        return;
-    }
-    // SAFETY: no preconditions.
-    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if !told::is_told_by_other(by, tid, this) {
+    if ret < 0 && !is_self() && !told::is_told_by_other(by, this) {
         tell_failure(ret, by);
     }
 }
@@ -309,11 +305,11 @@ fn entered() {
 
 #[inline(always)]
 fn returned(ret: i32, by: u16, this: Copy) {
-    // SAFETY: no preconditions.
-    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if is_self() || told::is_told_by_other(by, tid, this) {
+    if is_self() || told::is_told_by_other(by, this) {
         return;
     }
+    // SAFETY: no preconditions.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
     if ret < 0 {
         let _ = ENTERED.remove(&tid);
         tell_failure(ret, by);

@@ -18,9 +18,9 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static SEQ: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Records that were not written, per hook, processor by processor: the collector makes it as large as that takes. The collector reads it by mmap: while a task asks for an entry by bpf(2), the kernel
-/// skips every kprobe and tracepoint program of that CPU (`bpf_disable_instrumentation`), and on a preemptible kernel the task
-/// may be put aside in the middle of it.
+/// Records that were not written, per hook, processor by processor: the collector makes it as large as that takes, and reads it
+/// by mmap. While a task asks for an entry by bpf(2), the kernel skips every kprobe and tracepoint program of that CPU
+/// (`bpf_disable_instrumentation`), and on a preemptible kernel the task may be put aside in the middle of it.
 #[map]
 static DROPS: Array<u64> = Array::with_max_entries(hook::COUNT as u32, BPF_F_MMAPABLE);
 

@@ -36,7 +36,9 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> u32 {
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
     debug!(&ctx, "sched_process_exit {}", load_u32(task, offset!(task_pid)));
-    dies(task, all_initial(task));
+    if !all_initial(task) {
+        dies(task);
+    }
     0
 }
 
@@ -49,7 +51,9 @@ pub fn sched_process_exec_again(ctx: BtfTracePointContext) -> u32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
-    dies(task, all_initial(task));
+    if !all_initial(task) {
+        dies(task);
+    }
     0
 }
 
@@ -58,8 +62,8 @@ pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
 pub fn kprobe_sched_process_exit(ctx: ProbeContext) -> u32 {
     let task = ctx.arg::<u64>(0).unwrap_or(0) as Kptr;
     // Another one: a clone that failed half-way.
-    if task as u64 == current() as u64 {
-        dies(task, all_initial_untyped(task));
+    if task as u64 == current() as u64 && !all_initial_untyped(task) {
+        dies(task);
     }
     0
 }
@@ -68,8 +72,8 @@ pub fn kprobe_sched_process_exit(ctx: ProbeContext) -> u32 {
 #[fentry(function = "exit_files")]
 pub fn fentry_sched_process_exit(ctx: FEntryContext) -> u32 {
     let task: Kptr = ctx.arg(0);
-    if task as u64 == current() as u64 {
-        dies(task, all_initial(task));
+    if task as u64 == current() as u64 && !all_initial(task) {
+        dies(task);
     }
     0
 }
@@ -84,10 +88,7 @@ fn executed(task: Kptr, old_pid: u32) {
 }
 
 #[inline(always)]
-fn dies(task: Kptr, plain: bool) {
-    if plain {
-        return;
-    }
+fn dies(task: Kptr) {
     let (tid, incarnation) = (load_u32(task, offset!(task_pid)), incarnation(task));
     if !told::is_told(hook::SCHED_PROCESS_EXIT, tid, incarnation)
         && state(task, kind::EXIT, hook::SCHED_PROCESS_EXIT, 0)

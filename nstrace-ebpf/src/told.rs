@@ -1,7 +1,7 @@
 //! Which facts have been told, on kernels where several programs stand at the place of one: see [`crate::life`]. Whichever comes
 //! first tells, so that neither the ring nor the model is given everything twice.
 
-use aya_ebpf::{macros::map, maps::LruHashMap};
+use aya_ebpf::{helpers::generated::bpf_get_current_pid_tgid, macros::map, maps::LruHashMap};
 
 use crate::{config::doubled, emit::now};
 
@@ -40,13 +40,14 @@ pub fn tell(by: u16, tid: u32, incarnation: u64) {
     }
 }
 
-/// Whether the other program has told of the call that the task `tid` is in; if not, this one is expected to, now.
+/// Whether the other program has told of the call that `current` is in; if not, this one is expected to, now.
 #[inline(always)]
-pub fn is_told_by_other(by: u16, tid: u32, this: Copy) -> bool {
+pub fn is_told_by_other(by: u16, this: Copy) -> bool {
     if !doubled() {
         return false;
     }
-    let key = key(by, tid);
+    // SAFETY: no preconditions.
+    let key = key(by, unsafe { bpf_get_current_pid_tgid() } as u32);
     let now = now() & !1;
     let this = this as u64;
     // SAFETY: read at once.

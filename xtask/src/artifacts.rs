@@ -51,6 +51,16 @@ pub fn build_with(arguments: &[&str], flags: &[&str]) -> Result<Vec<Executable>>
     Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect())
 }
 
+/// As [`build_with`], of the binary `name`.
+///
+/// # Errors
+/// As [`build`], or when cargo reports no such binary.
+pub fn binary(name: &str, arguments: &[&str], flags: &[&str]) -> Result<PathBuf> {
+    let built = build_with(arguments, flags)?;
+    let found = built.into_iter().find(|built| built.kind == "bin" && built.name == name);
+    found.map(|built| built.path).with_context(|| format!("cargo reported no {name} binary"))
+}
+
 fn executable(line: &str) -> Option<Executable> {
     let message: Value = serde_json::from_str(line).ok()?;
     if message["reason"] != "compiler-artifact" {

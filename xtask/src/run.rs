@@ -34,7 +34,5 @@ pub fn profile(release: bool) -> &'static str {
 pub fn build(profile: &str) -> Result<PathBuf> {
     ebpf::build()?;
     let arguments = ["build", "--package", "nstrace", "--bin", "nstrace", "--profile", profile];
-    let built = step::timed("build nstrace", || artifacts::build(&arguments))?;
-    let found = built.into_iter().find(|built| built.kind == "bin" && built.name == "nstrace");
-    found.map(|nstrace| nstrace.path).context("cargo reported no nstrace binary")
+    step::timed("build nstrace", || artifacts::binary("nstrace", &arguments, &[]))
 }

@@ -80,7 +80,5 @@ pub fn run(args: &Args) -> Result<u8> {
 fn soak() -> Result<PathBuf> {
     let arguments = ["rustc", "--package", "nstrace-tests", "--bin", "soak", "--profile", PROFILE];
     let flags = ["--", "-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
-    let built = step::timed("build soak", || artifacts::build_with(&arguments, &flags))?;
-    let found = built.into_iter().find(|built| built.kind == "bin" && built.name == "soak");
-    found.map(|soak| soak.path).context("cargo reported no soak binary")
+    step::timed("build soak", || artifacts::binary("soak", &arguments, &flags))
 }

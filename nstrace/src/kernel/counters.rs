@@ -85,7 +85,7 @@ pub struct Counters {
 
 #[derive(Debug)]
 struct Attached {
-    name: &'static str,
+    hook: Hook,
     fd: OwnedFd,
     /// Empty of programs that are no kprobes.
     kprobes: KprobeLinks,
@@ -105,21 +105,19 @@ impl Counters {
     pub fn new(ebpf: &mut Ebpf, hooks: &[Hook], preemptible: bool) -> anyhow::Result<Self> {
         let map = ebpf.take_map("DROPS").ok_or_else(|| anyhow::anyhow!("the object has no map DROPS"))?;
         let mut programs: Vec<Attached> = Vec::new();
-        let mut kept: Vec<Hook> = Vec::new();
         for hook in hooks {
-            let known = programs.iter().any(|p| p.name == hook.program);
+            let known = programs.iter().any(|p| p.hook.program == hook.program);
             let program = ebpf.program(hook.program);
             if !known && let Some(fd) = program.and_then(program_fd) {
                 let doubled = hooks.iter().any(|h| h.is_copy_of(*hook));
-                let rare = is_rare(*hook);
+                let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.program);
                 let loses = !doubled && !rare;
                 let kprobes = program.and_then(kprobe_links).unwrap_or_default();
-                programs.push(Attached { name: hook.program, fd, kprobes, rare, loses, told: 0 });
-                kept.push(*hook);
+                programs.push(Attached { hook: *hook, fd, kprobes, rare, loses, told: 0 });
             }
         }
         let floods = ebpf.take_map("FLOODS").ok_or_else(|| anyhow::anyhow!("the object has no map FLOODS"))?;
-        let together = if preemptible { copies(&kept) } else { Vec::new() };
+        let together = if preemptible { copies(&programs) } else { Vec::new() };
         Ok(Self {
             drops: Drops::map(map)?,
             floods: PerCpuHashMap::try_from(floods)?,
@@ -148,7 +146,7 @@ impl Counters {
     /// Skipped runs of every program that has any: those that the kernel passed over because the program, or for kprobes any
     /// program or kprobe, was already running on that CPU.
     pub fn skipped(&self) -> Vec<(&str, u64)> {
-        self.programs.iter().map(|p| (p.name, p.skipped())).filter(|(_, skipped)| *skipped > 0).collect()
+        self.programs.iter().map(|p| (p.hook.program, p.skipped())).filter(|(_, skipped)| *skipped > 0).collect()
     }
 
     /// Skipped runs of the programs that speak rarely, nearly all of which had nothing to say; and what all copies of a program can
@@ -170,7 +168,7 @@ impl Counters {
             })
             .collect();
         let alone = programs.iter().zip(&new).filter(|(program, new)| program.loses && **new > 0);
-        let lost: Vec<_> = alone.map(|(program, new)| (program.name, *new)).collect();
+        let lost: Vec<_> = alone.map(|(program, new)| (program.hook.program, *new)).collect();
         let now = Instant::now();
         for copies in &mut self.together {
             self.missed_by_all += copies.missed(|member| new[member], now);
@@ -186,17 +184,14 @@ impl Attached {
     }
 }
 
-fn is_rare(hook: Hook) -> bool {
-    hook.is_deed() || SPEAK_RARELY.contains(&hook.program)
-}
-
 /// The programs of which only others that are no kprobes tell the same.
-fn copies(hooks: &[Hook]) -> Vec<Together> {
-    let is_kprobe = |hook: &Hook| matches!(hook.attach, Attach::Kprobe(_) | Attach::Kretprobe(_));
+fn copies(programs: &[Attached]) -> Vec<Together> {
+    let is_kprobe = |i: &usize| matches!(programs[*i].hook.attach, Attach::Kprobe(_) | Attach::Kretprobe(_));
     let mut together = Vec::new();
-    for (first, hook) in hooks.iter().enumerate().filter(|(_, hook)| !is_rare(**hook)) {
-        let members: Vec<usize> = (0..hooks.len()).filter(|&i| i == first || hooks[i].is_copy_of(*hook)).collect();
-        if members.len() > 1 && members[0] == first && !members.iter().any(|&i| is_kprobe(&hooks[i])) {
+    for (first, program) in programs.iter().enumerate().filter(|(_, program)| !program.rare) {
+        let tells_the_same = |i: &usize| *i == first || programs[*i].hook.is_copy_of(program.hook);
+        let members: Vec<usize> = (0..programs.len()).filter(tells_the_same).collect();
+        if members.len() > 1 && members[0] == first && !members.iter().any(is_kprobe) {
             together.push(Together::new(members, Instant::now()));
         }
     }

@@ -21,16 +21,19 @@ unsafe impl Send for Drops {}
 
 impl Drops {
     /// How large the map has to be.
-    pub fn entries(cpus: usize) -> u32 {
-        (cpus * hook::COUNT) as u32
+    ///
+    /// # Errors
+    /// When nobody tells how many processors there can be.
+    pub fn entries() -> anyhow::Result<u32> {
+        let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
+        Ok((cpus * hook::COUNT) as u32)
     }
 
     /// # Errors
     /// When it is not the map that it should be, or cannot be mapped.
     pub fn map(map: Map) -> anyhow::Result<Self> {
         let Map::Array(map) = map else { anyhow::bail!("the object's map DROPS is no array") };
-        let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
-        let entries = Self::entries(cpus) as usize;
+        let entries = Self::entries()? as usize;
         // SAFETY: a new mapping, which nothing else knows; the kernel rounds its length up to pages, as it did the map's.
         let at = unsafe {
             mmap(ptr::null_mut(), entries * size_of::<u64>(), ProtFlags::READ, MapFlags::SHARED, map.fd().as_fd(), 0)

@@ -115,8 +115,8 @@ pub struct Fact {
     pub doubled: Doubled,
     /// For preemptible kernels, where a BTF tracepoint or trampoline program is skipped while another task was preempted inside
     /// it (since 7.x also one at a system call's tracepoint): second copies, each for a hook of the candidates at the same place
-    /// (not needed beside a kprobe there); and other
-    /// places that tell the same, best first, of which the first one is attached that can be.
+    /// (not needed beside a kprobe there); and other places that tell the same, best first, of which the first one is attached
+    /// that can be.
     pub again: &'static [Hook],
     /// What is unseen when no candidate can be used.
     pub without: &'static str,
@@ -146,13 +146,6 @@ const CALL_EXITS: &[Hook] = &[
     hook("sys_exit_setns", Syscall("sys_exit_setns")),
     hook("sys_enter_unshare", Syscall("sys_enter_unshare")),
     hook("sys_exit_unshare", Syscall("sys_exit_unshare")),
-];
-
-const CALL_EXITS_AGAIN: [Hook; 4] = [
-    hook("sys_enter_setns_again", Syscall("sys_enter_setns")),
-    hook("sys_exit_setns_again", Syscall("sys_exit_setns")),
-    hook("sys_enter_unshare_again", Syscall("sys_enter_unshare")),
-    hook("sys_exit_unshare_again", Syscall("sys_exit_unshare")),
 ];
 
 const CLONE_EXITS: &[Hook] =
@@ -216,10 +209,10 @@ const LIFE: &[Fact] = &[
         doubled: Doubled::Preemptible,
         again: &[
             hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces")),
-            CALL_EXITS_AGAIN[0],
-            CALL_EXITS_AGAIN[1],
-            CALL_EXITS_AGAIN[2],
-            CALL_EXITS_AGAIN[3],
+            hook("sys_enter_setns_again", Syscall("sys_enter_setns")),
+            hook("sys_exit_setns_again", Syscall("sys_exit_setns")),
+            hook("sys_enter_unshare_again", Syscall("sys_enter_unshare")),
+            hook("sys_exit_unshare_again", Syscall("sys_exit_unshare")),
         ],
         without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
         detectors: &["NST-001", "NST-012", "NST-017"],

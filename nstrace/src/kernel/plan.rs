@@ -113,14 +113,11 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
         }
     }
     if offer.preemptible || fact.doubled == Doubled::Always {
-        let is_of_candidates = |h: Hook| {
-            let hooks = fact.candidates.iter().flat_map(|candidate| candidate.hooks);
-            hooks.into_iter().any(|own| own.attach.target() == h.attach.target())
-        };
         let mut elsewhere = false;
         for &copy in fact.again {
             let place = |h: &&Hook| h.attach.target() == copy.attach.target();
-            let is_wanted = if is_of_candidates(copy) {
+            let is_at_place = fact.candidates.iter().flat_map(|candidate| candidate.hooks).any(|h| place(&h));
+            let is_wanted = if is_at_place {
                 let alone = chosen.iter().filter(place).all(|h| h.attach == copy.attach);
                 chosen.iter().any(|h| place(&h) && h.is_copy_of(copy)) && alone
             } else {
@@ -128,8 +125,8 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                 !elsewhere && is_allowed && !chosen.is_empty()
             };
             if is_wanted && offer.objection(copy).is_none() {
-                let which = if is_of_candidates(copy) { "second copy" } else { "second place" };
-                elsewhere |= !is_of_candidates(copy);
+                let which = if is_at_place { "second copy" } else { "second place" };
+                elsewhere |= !is_at_place;
                 chosen.push(copy);
                 uses.push(HookUse {
                     kind: copy.attach.kind(),

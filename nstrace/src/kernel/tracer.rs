@@ -194,8 +194,7 @@ fn load(
     );
     let deeds = deed_layout::resolve(own_btf);
     loader.override_global("DEEDS", deeds.as_bytes(), true);
-    let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
-    loader.map_max_entries("DROPS", Drops::entries(cpus));
+    loader.map_max_entries("DROPS", Drops::entries()?);
     if let Some(bytes) = options.ring_bytes {
         loader.map_max_entries("EVENTS", bytes);
     }

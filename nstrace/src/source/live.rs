@@ -171,9 +171,9 @@ impl Live {
         }
     }
 
-    fn housekeeping(&mut self, quiet: bool, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
+    fn housekeeping(&mut self, quiet: bool, events: &mut Vec<Stamped>) {
         if !quiet && self.housekeeping.elapsed() < HOUSEKEEPING {
-            return Ok(());
+            return;
         }
         self.housekeeping = Instant::now();
         let anchor = clock::Anchor::read();
@@ -198,7 +198,6 @@ impl Live {
                 drained: false,
             });
         }
-        Ok(())
     }
 }
 
@@ -237,7 +236,7 @@ impl Source for Live {
             }
             None => {}
         }
-        self.housekeeping(quiet || accounted.is_some(), &mut events)?;
+        self.housekeeping(quiet || accounted.is_some(), &mut events);
         if let Some(until) = accounted {
             events.push(now(Event::Accounted { until }));
         }

@@ -139,9 +139,7 @@ pub fn inside() -> Result<u8> {
 fn workload() -> Result<PathBuf> {
     let arguments = ["rustc", "--release", "--package", "nstrace-tests", "--bin", "workload"];
     let flags = ["--", "-Ctarget-feature=+crt-static", "-Cpanic=abort"];
-    let built = step::timed("build the workload", || artifacts::build_with(&arguments, &flags))?;
-    let found = built.into_iter().find(|built| built.name == "workload");
-    found.map(|workload| workload.path).context("cargo reported no workload")
+    step::timed("build the workload", || artifacts::binary("workload", &arguments, &flags))
 }
 
 fn in_guest(kernel: Kernel, nstrace: &std::path::Path, workload: &std::path::Path) -> Result<Vec<String>> {
