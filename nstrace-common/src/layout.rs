@@ -128,6 +128,12 @@ impl Layout {
 /// The number of no helper, called in place of `bpf_rdonly_cast`: which number that has is known when the object is loaded.
 pub const RDONLY_CAST: usize = 0x4e53_0001;
 
+/// As [`RDONLY_CAST`], in place of `bpf_preempt_disable`.
+pub const PREEMPT_DISABLE: usize = 0x4e53_0002;
+
+/// As [`RDONLY_CAST`], in place of `bpf_preempt_enable`.
+pub const PREEMPT_ENABLE: usize = 0x4e53_0003;
+
 /// What the programs may do on this kernel, and whom they leave out.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -148,10 +154,20 @@ pub struct Config {
     pub share: u32,
     /// 1: tasks can be preempted inside programs, so several of them stand where one would do elsewhere.
     pub doubled: u32,
+    /// 1: they keep themselves from being preempted, by `bpf_preempt_disable` (6.10+).
+    pub preempt_disable: u32,
 }
-const _: () = assert!(size_of::<Config>() == 56);
+const _: () = assert!(size_of::<Config>() == 60);
 
 impl Config {
-    pub const DEFAULT: Self =
-        Self { self_tgid: 0, typed: 0, pt_regs_helper: 0, initial: [0; TYPES], casts: 0, share: 0, doubled: 0 };
+    pub const DEFAULT: Self = Self {
+        self_tgid: 0,
+        typed: 0,
+        pt_regs_helper: 0,
+        initial: [0; TYPES],
+        casts: 0,
+        share: 0,
+        doubled: 0,
+        preempt_disable: 0,
+    };
 }

@@ -16,6 +16,7 @@ use crate::{
     initial::{all_initial, all_initial_untyped},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
+    preempt::uninterrupted,
     slots::{empty_slots, write_task_slots},
     syscall::write_call,
     task::{current, incarnation, is_self, write_task},
@@ -29,6 +30,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
     let flags: u64 = ctx.arg(1);
     debug!(&ctx, "task_newtask {} flags {:x}", crate::kernel_memory::load_u32(child, offset!(task_pid)), flags);
     if !all_initial(child) {
+        let _guard = uninterrupted();
         born(child, flags);
     }
     0
@@ -39,6 +41,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> u32 {
 pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     if !all_initial(child) {
+        let _guard = uninterrupted();
         born(child, ctx.arg(1));
     }
     0
@@ -60,6 +63,7 @@ pub fn kprobe_task_newtask(ctx: ProbeContext) -> u32 {
 pub fn fentry_task_newtask(ctx: FEntryContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     if !all_initial(child) {
+        let _guard = uninterrupted();
         woken(child);
     }
     0
@@ -116,6 +120,7 @@ fn born(child: Kptr, flags: u64) {
 /// `copy_namespaces(flags, tsk)` with its result: namespaces made for a child that nobody can see yet.
 #[fexit(function = "copy_namespaces")]
 pub fn fexit_copy_namespaces(ctx: FExitContext) -> u32 {
+    let _guard = uninterrupted();
     copied(ctx.arg::<u64>(0), ctx.arg::<Kptr>(1), ctx.arg::<i32>(2));
     0
 }

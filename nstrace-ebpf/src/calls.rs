@@ -20,6 +20,7 @@ use crate::{
     emit::{lose, reserve},
     kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
+    preempt::uninterrupted,
     slots::{empty_slots, write_task_slots},
     syscall::{CLONE, CLONE3, VFORK, write_call},
     task::{current, is_self, write_task},
@@ -32,48 +33,49 @@ const CSIGNAL: u64 = 0xff;
 /// `ksys_unshare(unshare_flags)` returned.
 #[fexit(function = "ksys_unshare")]
 pub fn fexit_ksys_unshare(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::First);
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Later);
     0
 }
 
 /// A second copy: see [`crate::life`].
 #[fexit(function = "ksys_unshare")]
 pub fn fexit_ksys_unshare_again(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Again);
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Earlier);
     0
 }
 
 /// `__x64_sys_setns(regs)` returned.
 #[fexit(function = "__x64_sys_setns")]
 pub fn fexit_sys_setns(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::First);
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Later);
     0
 }
 
 /// A second copy: see [`crate::life`].
 #[fexit(function = "__x64_sys_setns")]
 pub fn fexit_sys_setns_again(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Again);
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Earlier);
     0
 }
 
 /// `kernel_clone(args)` returned: clone, clone3, fork and vfork in one place, the flags in kernel memory.
 #[fexit(function = "kernel_clone")]
 pub fn fexit_kernel_clone(ctx: FExitContext) -> u32 {
-    cloned(ctx.arg(0), ctx.arg(1), Copy::First);
+    cloned(ctx.arg(0), ctx.arg(1), Copy::Later);
     0
 }
 
 /// A second copy: see [`crate::life`].
 #[fexit(function = "kernel_clone")]
 pub fn fexit_kernel_clone_again(ctx: FExitContext) -> u32 {
-    cloned(ctx.arg(0), ctx.arg(1), Copy::Again);
+    cloned(ctx.arg(0), ctx.arg(1), Copy::Earlier);
     0
 }
 
 #[inline(always)]
 fn cloned(args: Kptr, ret: i32, this: Copy) {
     if ret < 0 {
+        let _guard = uninterrupted();
         clone_failed(ret, load_u64(args, offset!(kernel_clone_args_flags)), this);
     }
 }
@@ -92,56 +94,57 @@ fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
 /// failure of another from being seen, and nothing counts that.
 #[tracepoint]
 pub fn sys_exit_unshare_failed(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::First);
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare_failed_again(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Again);
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Later);
     0
 }
 
 /// See [`sys_exit_unshare_failed`].
 #[tracepoint]
 pub fn sys_exit_setns_failed(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::First);
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_setns_failed_again(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Again);
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Later);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
-    clone_returned(tracepoint_ret(&ctx), Copy::First);
+    clone_returned(tracepoint_ret(&ctx), Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone_again(ctx: TracePointContext) -> u32 {
-    clone_returned(tracepoint_ret(&ctx), Copy::Again);
+    clone_returned(tracepoint_ret(&ctx), Copy::Later);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
-    clone3_returned(tracepoint_ret(&ctx), Copy::First);
+    clone3_returned(tracepoint_ret(&ctx), Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone3_again(ctx: TracePointContext) -> u32 {
-    clone3_returned(tracepoint_ret(&ctx), Copy::Again);
+    clone3_returned(tracepoint_ret(&ctx), Copy::Later);
     0
 }
 
 #[inline(always)]
 fn clone_returned(ret: i32, this: Copy) {
     if ret < 0 {
+        let _guard = uninterrupted();
         clone_failed(ret, flags_of_clone(saved_regs()), this);
     }
 }
@@ -149,6 +152,7 @@ fn clone_returned(ret: i32, this: Copy) {
 #[inline(always)]
 fn clone3_returned(ret: i32, this: Copy) {
     if ret < 0 {
+        let _guard = uninterrupted();
         match flags_of_clone3(saved_regs()) {
             Some(flags) => clone_failed(ret, flags, this),
             // A page that is being moved, or was taken away meanwhile: nobody knows what was asked for.
@@ -219,8 +223,11 @@ fn clone_failed(ret: i32, flags: u64, this: Copy) {
 
 #[inline(always)]
 fn failed(ret: i32, by: u16, this: Copy) {
-    if ret < 0 && !is_self() && !told::is_told_by_other(by, this) {
-        tell_failure(ret, by);
+    if ret < 0 && !is_self() {
+        let _guard = uninterrupted();
+        if !told::is_told_by_other(by, this) {
+            tell_failure(ret, by);
+        }
     }
 }
 
@@ -243,49 +250,57 @@ static ENTERED: LruHashMap<u32, Slots> = LruHashMap::with_max_entries(4096, 0);
 
 #[tracepoint]
 pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
     entered();
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_setns_again(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
     entered();
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
     entered();
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_unshare_again(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
     entered();
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
-    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::First);
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_setns_again(ctx: TracePointContext) -> u32 {
-    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Again);
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Later);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
-    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::First);
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
-    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Again);
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Later);
     0
 }
 

@@ -45,6 +45,13 @@ pub fn doubled() -> bool {
     constant(&CONFIG.doubled) != 0
 }
 
+/// See `Config::preempt_disable`.
+#[inline(always)]
+#[allow(dead_code, reason = "the tracer only")]
+pub fn preempt_disable() -> bool {
+    constant(&CONFIG.preempt_disable) != 0
+}
+
 /// `bpf_get_current_task_btf` and `bpf_task_pt_regs` exist.
 #[inline(always)]
 pub fn has_pt_regs_helper() -> bool {

@@ -11,6 +11,7 @@ use crate::{
     emit::reserve,
     kernel_memory::{Kptr, load_ptr},
     namespace::describe_user,
+    preempt::uninterrupted,
     slots::{empty_slots, write_task_slots, write_user_slot},
     syscall::write_call,
     task::{current, is_self, write_task},
@@ -18,6 +19,7 @@ use crate::{
 
 #[fentry(function = "commit_creds")]
 pub fn fentry_commit_creds(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     committed(ctx.arg(0));
     0
 }
@@ -25,6 +27,7 @@ pub fn fentry_commit_creds(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "commit_creds")]
 pub fn fentry_commit_creds_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     committed(ctx.arg(0));
     0
 }

@@ -6,11 +6,14 @@ use aya_ebpf::{
 };
 use nstrace_common::record::{Freed, NsRef, hook, kind};
 
-use crate::{deed_tasks::forget_used, emit::reserve, kernel_memory::Kptr, namespace::write_common_ref};
+use crate::{
+    deed_tasks::forget_used, emit::reserve, kernel_memory::Kptr, namespace::write_common_ref, preempt::uninterrupted,
+};
 
 /// `proc_free_inum(inum)`: entered before the number can be handed out again, in whatever context frees the namespace.
 #[fentry(function = "proc_free_inum")]
 pub fn fentry_proc_free_inum(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     number_freed(ctx.arg(0));
     0
 }
@@ -18,6 +21,7 @@ pub fn fentry_proc_free_inum(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "proc_free_inum")]
 pub fn fentry_proc_free_inum_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     number_freed(ctx.arg(0));
     0
 }
@@ -41,6 +45,7 @@ fn number_freed(inum: u32) {
 /// `__ns_common_free(ns)` (6.18+): type and 64-bit id are still known.
 #[fentry(function = "__ns_common_free")]
 pub fn fentry_ns_common_free(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     common_freed(ctx.arg(0));
     0
 }
@@ -48,6 +53,7 @@ pub fn fentry_ns_common_free(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "__ns_common_free")]
 pub fn fentry_ns_common_free_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     common_freed(ctx.arg(0));
     0
 }

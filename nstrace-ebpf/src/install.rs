@@ -12,6 +12,7 @@ use crate::{
     emit::{lose, reserve},
     kernel_memory::Kptr,
     namespace::write_common_ref,
+    preempt::uninterrupted,
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -21,6 +22,7 @@ macro_rules! fexit_install {
         $(
             #[fexit(function = $function)]
             pub fn $program(ctx: FExitContext) -> u32 {
+                let _guard = uninterrupted();
                 installed(ctx.arg(1), ctx.arg::<i32>(2));
                 0
             }

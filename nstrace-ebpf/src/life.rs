@@ -17,6 +17,7 @@ use crate::{
     emit::{crowded, debug, reserve},
     initial::{all_initial, all_initial_untyped},
     kernel_memory::{Kptr, load_u32},
+    preempt::uninterrupted,
     slots::write_task_slots,
     task::{current, incarnation, is_self, write_task},
     told,
@@ -27,6 +28,7 @@ use crate::{
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
     let old_pid: u32 = ctx.arg(1);
+    let _guard = uninterrupted();
     executed(task, old_pid);
     0
 }
@@ -37,6 +39,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
     debug!(&ctx, "sched_process_exit {}", load_u32(task, offset!(task_pid)));
     if !all_initial(task) {
+        let _guard = uninterrupted();
         dies(task);
     }
     0
@@ -44,6 +47,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> u32 {
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec_again(ctx: BtfTracePointContext) -> u32 {
+    let _guard = uninterrupted();
     executed(ctx.arg(0), ctx.arg(1));
     0
 }
@@ -52,6 +56,7 @@ pub fn sched_process_exec_again(ctx: BtfTracePointContext) -> u32 {
 pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
     let task: Kptr = ctx.arg(0);
     if !all_initial(task) {
+        let _guard = uninterrupted();
         dies(task);
     }
     0
@@ -73,6 +78,7 @@ pub fn kprobe_sched_process_exit(ctx: ProbeContext) -> u32 {
 pub fn fentry_sched_process_exit(ctx: FEntryContext) -> u32 {
     let task: Kptr = ctx.arg(0);
     if task as u64 == current() as u64 && !all_initial(task) {
+        let _guard = uninterrupted();
         dies(task);
     }
     0

@@ -28,6 +28,7 @@ mod namespace;
 mod nsfs;
 mod place;
 mod placed;
+mod preempt;
 mod slots;
 mod switch;
 mod syscall;

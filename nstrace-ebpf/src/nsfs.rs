@@ -12,6 +12,7 @@ use crate::{
     emit::{reserve, reserve_if},
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::write_common_ref,
+    preempt::uninterrupted,
     syscall::write_call,
     task::{current, is_self, write_task},
 };
@@ -19,6 +20,7 @@ use crate::{
 /// `nsfs_init_inode(inode, ns)` (6.12+): a new inode, so the first holder.
 #[fentry(function = "nsfs_init_inode")]
 pub fn fentry_nsfs_init_inode(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
     0
 }
@@ -26,6 +28,7 @@ pub fn fentry_nsfs_init_inode(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "nsfs_init_inode")]
 pub fn fentry_nsfs_init_inode_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
     0
 }
@@ -41,6 +44,7 @@ pub fn kprobe_nsfs_init_inode(ctx: ProbeContext) -> u32 {
 #[fexit(function = "__ns_get_path")]
 pub fn fexit_ns_get_path(ctx: FExitContext) -> u32 {
     if ctx.arg::<u64>(2) as i32 == 0 {
+        let _guard = uninterrupted();
         pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
     }
     0
@@ -56,6 +60,7 @@ pub fn kprobe_ns_get_path(ctx: ProbeContext) -> u32 {
 /// `nsfs_evict(inode)`: the last fd, O_PATH fd and bind mount is gone.
 #[fentry(function = "nsfs_evict")]
 pub fn fentry_nsfs_evict(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     evicted(ctx.arg(0));
     0
 }
@@ -63,6 +68,7 @@ pub fn fentry_nsfs_evict(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "nsfs_evict")]
 pub fn fentry_nsfs_evict_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     evicted(ctx.arg(0));
     0
 }

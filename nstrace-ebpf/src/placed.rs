@@ -14,6 +14,7 @@ use crate::{
     initial::all_initial,
     kernel_memory::{Kptr, load_ptr, load_u32, load_u64},
     place::{deeds, is_internal, mount_namespace, write_place},
+    preempt::uninterrupted,
     slots::{inum, write_task_slots},
     task::{is_self, write_task},
 };
@@ -21,6 +22,7 @@ use crate::{
 /// `sched_process_exec(p, old_pid, bprm)`; a program of its own, so that a kernel that refuses it still tells who executed.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn placed_process_exec(ctx: BtfTracePointContext) -> u32 {
+    let _guard = uninterrupted();
     executed(ctx.arg(0));
     0
 }
@@ -28,6 +30,7 @@ pub fn placed_process_exec(ctx: BtfTracePointContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn placed_process_exec_again(ctx: BtfTracePointContext) -> u32 {
+    let _guard = uninterrupted();
     executed(ctx.arg(0));
     0
 }

@@ -10,6 +10,7 @@ use crate::{
     emit::{debug, reserve},
     kernel_memory::Kptr,
     namespace::describe_changed,
+    preempt::uninterrupted,
     slots::{empty_slots, write_nsproxy_slots, write_task_slots},
     syscall::write_call,
     task::{current, is_self, write_task},
@@ -18,6 +19,7 @@ use crate::{
 #[fentry(function = "switch_task_namespaces")]
 pub fn fentry_switch_task_namespaces(ctx: FEntryContext) -> u32 {
     debug!(&ctx, "fentry switch_task_namespaces");
+    let _guard = uninterrupted();
     switched(ctx.arg(0), ctx.arg(1));
     0
 }
@@ -25,6 +27,7 @@ pub fn fentry_switch_task_namespaces(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "switch_task_namespaces")]
 pub fn fentry_switch_task_namespaces_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
     switched(ctx.arg(0), ctx.arg(1));
     0
 }

@@ -9,14 +9,15 @@ use crate::{config::doubled, emit::now};
 #[map]
 static TOLD: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 
-/// Two programs tell of one call within this time, nanoseconds; a mark that is older was left when the other one was skipped.
+/// Two programs see one call within this time, nanoseconds; a mark that is older was left when the later one was skipped.
 const ONE_CALL: u64 = 1_000_000_000;
 
-/// Which of two programs at one place.
+/// Which of two programs at one place. The order in which they run is the kernel's: of a tracepoint the one that was attached
+/// first comes first (`bpf_prog_array_copy`), of a trampoline last (`__bpf_trampoline_link_prog`).
 #[derive(Clone, Copy)]
 pub enum Copy {
-    First,
-    Again,
+    Earlier,
+    Later,
 }
 
 #[inline(always)]
@@ -40,7 +41,9 @@ pub fn tell(by: u16, tid: u32, incarnation: u64) {
     }
 }
 
-/// Whether the other program has told of the call that `current` is in; if not, this one is expected to, now.
+/// Whether the earlier program has told of the call that `current` is in, given that `this` one sees it; if not, this one has to,
+/// now. Nothing that the earlier one does depends on what was before: the call is lost only when both are skipped, or when the
+/// later one was skipped in the task's last call and the earlier one is in this.
 #[inline(always)]
 pub fn is_told_by_other(by: u16, this: Copy) -> bool {
     if !doubled() {
@@ -48,16 +51,16 @@ pub fn is_told_by_other(by: u16, this: Copy) -> bool {
     }
     // SAFETY: no preconditions.
     let key = key(by, unsafe { bpf_get_current_pid_tgid() } as u32);
-    let now = now() & !1;
-    let this = this as u64;
-    // SAFETY: read at once.
-    if let Some(told) = unsafe { TOLD.get(&key) } {
-        let told = *told;
-        if told & 1 != this && now.wrapping_sub(told & !1) < ONE_CALL {
+    match this {
+        Copy::Earlier => {
+            let _ = TOLD.insert(&key, &now(), 0);
+            false
+        }
+        Copy::Later => {
+            // SAFETY: read at once.
+            let told = unsafe { TOLD.get(&key) }.map(|at| *at);
             let _ = TOLD.remove(&key);
-            return true;
+            told.is_some_and(|at| now().wrapping_sub(at) < ONE_CALL)
         }
     }
-    let _ = TOLD.insert(&key, &(now | this), 0);
-    false
 }

@@ -172,8 +172,8 @@ fn kprobes() -> Result<String, String> {
     }
 }
 
-/// The programs' configuration on this machine.
-pub fn config(typed: bool, preemptible: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
+/// The programs' configuration on this machine. `preempt_disable`: they can keep themselves from being preempted.
+pub fn config(typed: bool, preemptible: bool, preempt_disable: bool, btf: &Btf, initial: [u32; TYPES]) -> Config {
     Config {
         self_tgid: std::process::id(),
         typed: u32::from(typed),
@@ -183,6 +183,7 @@ pub fn config(typed: bool, preemptible: bool, btf: &Btf, initial: [u32; TYPES]) 
         casts: 0,
         share: 0,
         doubled: u32::from(preemptible),
+        preempt_disable: u32::from(preemptible && preempt_disable),
     }
 }
 

@@ -20,6 +20,7 @@ mod kprobe_links;
 pub mod layout;
 mod object;
 pub mod plan;
+mod preempt_functions;
 pub mod report;
 mod ring;
 mod task_iterator;

@@ -1,5 +1,7 @@
 //! Everything attached: the programs, the ring reader, the counters, and the report of what is seen.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, bail};
 use aya::{Ebpf, EbpfLoader, maps::RingBuf};
 use nstrace_common::{
@@ -21,6 +23,7 @@ use super::{
     layout::resolve,
     object,
     plan::{PROBE_READS, Plan, plan},
+    preempt_functions::PreemptFunctions,
     report::{AttachMode, Check, Coverage, Report},
     ring::RingReader,
     task_iterator::read_tasks,
@@ -83,8 +86,9 @@ fn start_in(environment: &Environment, options: &Options, surroundings: &Surroun
         offer.unusable.insert(PROBE_READS, "lockdown forbids bpf_probe_read_kernel".to_owned());
     }
     raise_memlock();
-    let config = config(typed, environment.preemptible, own_btf, surroundings.initial);
-    let mut ebpf = load(&config, options, &resolved.layout, own_btf, &btf)?;
+    let preempt = PreemptFunctions::of(own_btf);
+    let config = config(typed, environment.preemptible, preempt.is_some(), own_btf, surroundings.initial);
+    let mut ebpf = load(&config, options, &resolved.layout, own_btf, &btf, preempt)?;
 
     debug_log::start(&mut ebpf);
     let mut attached: Vec<Hook> = Vec::new();
@@ -180,11 +184,16 @@ fn load(
     layout: &Layout,
     own_btf: &super::btf::Btf,
     btf: &aya::Btf,
+    preempt: Option<PreemptFunctions>,
 ) -> anyhow::Result<Ebpf> {
     let Some(object) = object::embedded() else {
         bail!(
             "this binary was built without its eBPF programs: build it with `cargo xtask run` or `cargo xtask build`"
         );
+    };
+    let object = match preempt {
+        Some(functions) => Cow::Owned(functions.put_into(object)?),
+        None => Cow::Borrowed(object),
     };
     let mut loader = EbpfLoader::new();
     loader.btf(Some(btf)).override_global("LAYOUT", layout.as_bytes(), true).override_global(
@@ -198,7 +207,7 @@ fn load(
     if let Some(bytes) = options.ring_bytes {
         loader.map_max_entries("EVENTS", bytes);
     }
-    loader.load(object).context("cannot load the eBPF object")
+    loader.load(&object).context("cannot load the eBPF object")
 }
 
 fn drop_unplanned(ebpf: &mut Ebpf, attached: &mut Vec<Hook>, chosen: &Plan) {
