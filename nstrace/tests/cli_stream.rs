@@ -35,12 +35,18 @@ struct Script {
     awaited: Vec<NsName>,
     /// What engines tell before the batch with this number, the first being 0.
     told: Option<(usize, ContainerFacts)>,
+    /// What it says when it is told to finish.
+    last: Vec<u64>,
+}
+
+fn stamped(seq: u64) -> Stamped {
+    Stamped { stamp: Stamp { boot_ns: 1, cpu: 0, seq }, event: Event::SnapshotEnd }
 }
 
 impl Script {
     fn new(batches: &[&[u64]]) -> Self {
         let batches = batches.iter().map(|batch| batch.to_vec()).collect();
-        Self { batches, ends: true, shutdown_after: None, awaited: Vec::new(), told: None }
+        Self { batches, ends: true, shutdown_after: None, awaited: Vec::new(), told: None, last: Vec::new() }
     }
 }
 
@@ -52,7 +58,6 @@ impl Source for Script {
                 None => shutdown.request(),
             }
         }
-        let stamped = |seq| Stamped { stamp: Stamp { boot_ns: 1, cpu: 0, seq }, event: Event::SnapshotEnd };
         if let Some((batches, facts)) = self.told.take() {
             match batches.checked_sub(1) {
                 Some(left) => self.told = Some((left, facts)),
@@ -71,6 +76,14 @@ impl Source for Script {
 
     fn await_end(&mut self, suspects: &[NsName]) {
         self.awaited.extend(suspects);
+    }
+
+    fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
+        Ok(self.last.drain(..).map(stamped).collect())
+    }
+
+    fn skipped(&self) -> u64 {
+        4
     }
 }
 
@@ -168,10 +181,15 @@ fn a_request_ends_the_stream_after_what_was_on_its_way() {
     let shutdown = Shutdown::default();
     let mut source =
         Script { ends: false, shutdown_after: Some((1, shutdown)), ..Script::new(&[&[3], &[4], &[5, 6], &[], &[7]]) };
+    source.last = vec![8];
     let mut out = Writes::default();
     let summary = stream(&mut source, &Selection::default(), Limits::default(), &mut out).expect("nothing fails");
-    assert_eq!(seqs(&out), [3, 4, 5, 6], "drained up to the first moment of silence");
-    assert_eq!((summary.events, summary.end), (4, End::Requested));
+    assert_eq!(seqs(&out), [3, 4, 5, 6, 8], "drained up to the first moment of silence, and what was begun is ended");
+    assert_eq!((summary.events, summary.end), (5, End::Requested));
+    assert_eq!(
+        summary.to_string(),
+        "events 5, lost 0, findings 0; 4 program runs skipped that had next to nothing to tell"
+    );
 }
 
 #[test]

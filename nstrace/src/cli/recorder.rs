@@ -154,6 +154,16 @@ impl Source for Recorder {
     fn account(&mut self) {
         self.live.account();
     }
+
+    fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
+        let events = self.live.finish()?;
+        self.desk.borrow_mut().take_in(&self.live, &events)?;
+        Ok(events)
+    }
+
+    fn skipped(&self) -> u64 {
+        self.live.skipped()
+    }
 }
 
 /// What must not be lost with a machine that goes down with it: a finding that somebody has to act upon.

@@ -189,6 +189,8 @@ impl Stream<'_> {
                 _ => break,
             }
         }
+        let last = source.finish()?;
+        self.take(source, &last)?;
         Ok(Summary { end, skipped: source.skipped(), ..self.summary })
     }
 

@@ -124,6 +124,14 @@ impl Source for Telling {
     fn account(&mut self) {
         self.live.account();
     }
+
+    fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
+        self.live.finish()
+    }
+
+    fn skipped(&self) -> u64 {
+        self.live.skipped()
+    }
 }
 
 /// An attached source, the model for its events, and what it cannot see.

@@ -15,6 +15,7 @@ use super::{
     losses::{Loss, Losses},
     order::Order,
     places::Places,
+    recensus::Recensus,
     recount,
 };
 use crate::{
@@ -27,8 +28,6 @@ use crate::{
 
 /// How often the clocks and the loss counters are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
-/// How long a census after a loss waits for a quiet moment.
-const CENSUS_PATIENCE: Duration = Duration::from_secs(1);
 /// A wall clock that moved by more than this against the boot clock was set: later lines need a new anchor.
 const CLOCK_TOLERANCE_NS: u64 = 1_000_000;
 
@@ -49,21 +48,10 @@ pub struct Live {
     housekeeping: Instant,
     /// The first events were handed out.
     started: bool,
-    /// A reported loss waits for a new census.
-    census_due: Option<CensusDue>,
+    recensus: Recensus,
     /// What the census could not read, for one warning.
     missed: Missed,
     origins: Origins,
-}
-
-/// When a census is to be taken.
-#[derive(Debug)]
-struct CensusDue {
-    since: Instant,
-    /// A sync of the ring that was asked for when the loss was found: what the ring held by then comes before the census,
-    /// which would make it stale.
-    after: u64,
-    drained: bool,
 }
 
 impl Live {
@@ -88,7 +76,7 @@ impl Live {
             anchor: clock::Anchor::read(),
             housekeeping: Instant::now(),
             started: false,
-            census_due: None,
+            recensus: Recensus::default(),
             missed: Missed::default(),
             origins: Origins::default(),
         })
@@ -123,6 +111,7 @@ impl Live {
         events.push(self.clock_event());
         events.push(snapshot::initial(&self.proc, None).context("cannot read the initial namespaces")?);
         self.census(events)?;
+        events.push(now(Event::SnapshotEnd));
         self.started = true;
         Ok(())
     }
@@ -132,7 +121,7 @@ impl Live {
         Stamped { stamp, event: Event::Clock { utc_ns: self.anchor.utc_ns } }
     }
 
-    /// Every task and nsfs holder that exists, ended by `SnapshotEnd`. After a loss every namespace, too.
+    /// Every task and nsfs holder that exists, to be ended by `SnapshotEnd`. After a loss every namespace, too.
     fn census(&mut self, events: &mut Vec<Stamped>) -> anyhow::Result<()> {
         match self.tracer.read_tasks() {
             Ok(bytes) => {
@@ -159,7 +148,6 @@ impl Live {
         if self.started {
             events.extend(recount::living(&self.proc).unwrap_or_default());
         }
-        events.push(now(Event::SnapshotEnd));
         Ok(())
     }
 
@@ -191,12 +179,7 @@ impl Live {
             events.push(lost);
         }
         if events.len() > before {
-            let ring = &self.tracer.ring;
-            self.census_due.get_or_insert_with(|| CensusDue {
-                since: Instant::now(),
-                after: ring.sync(),
-                drained: false,
-            });
+            self.recensus.lost(Instant::now(), || self.tracer.ring.sync());
         }
     }
 }
@@ -225,8 +208,8 @@ impl Source for Live {
                 }
             }
             Some(Drained::Until(number)) => {
-                if let Some(due) = &mut self.census_due {
-                    due.drained |= due.after <= number;
+                if self.recensus.drained(number) {
+                    events.push(now(Event::SnapshotEnd));
                 }
                 if self.ends_after.is_some_and(|after| after <= number) {
                     self.ends_after = None;
@@ -244,11 +227,10 @@ impl Source for Live {
         if self.ends_after.is_none() && self.endings.as_mut().is_some_and(Endings::look) {
             self.ends_after = Some(self.tracer.ring.sync());
         }
-        // While the ring is full of older records a census would be stale before it is applied, so it waits, but not for ever.
-        let due = |due: &CensusDue| (quiet && due.drained) || due.since.elapsed() > CENSUS_PATIENCE;
-        if self.census_due.as_ref().is_some_and(due) {
+        if self.recensus.is_due(Instant::now(), quiet) {
             self.census(&mut events)?;
-            self.census_due = None;
+            // Records that are older than what the census saw are applied before it: it ends when they were read.
+            self.recensus.taken(self.tracer.ring.sync());
         }
         Ok(Some(events))
     }
@@ -265,6 +247,11 @@ impl Source for Live {
             let until = clock::boot_ns();
             self.account_after = Some((self.tracer.ring.sync(), until));
         }
+    }
+
+    fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
+        self.origins.clear();
+        Ok(if self.recensus.end() { vec![now(Event::SnapshotEnd)] } else { Vec::new() })
     }
 
     fn skipped(&self) -> u64 {

@@ -9,6 +9,7 @@ pub mod numbers;
 mod order;
 mod paced;
 mod places;
+mod recensus;
 mod recount;
 mod replay;
 
@@ -33,6 +34,11 @@ pub trait Source {
     /// Asks for an [`crate::event::Event::Accounted`]. Only a live source that sees changes of namespaces where they take effect
     /// has to answer.
     fn account(&mut self) {}
+
+    /// What is begun and has to be ended when [`Source::next`] is called no more: a census whose end was still to come.
+    fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
+        Ok(Vec::new())
+    }
 
     /// Skipped runs of programs that only speak of failed clones, for the summary: nearly all had nothing to say, so they
     /// are not told as lost records.
