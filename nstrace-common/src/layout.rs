@@ -154,7 +154,7 @@ pub struct Config {
     pub share: u32,
     /// 1: tasks can be preempted inside programs, so several of them stand where one would do elsewhere.
     pub doubled: u32,
-    /// 1: they keep themselves from being preempted, by `bpf_preempt_disable` (6.10+).
+    /// 1: they keep themselves from being preempted while they write a record, by `bpf_preempt_disable` (6.10+).
     pub preempt_disable: u32,
 }
 const _: () = assert!(size_of::<Config>() == 60);

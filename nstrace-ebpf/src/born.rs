@@ -1,8 +1,8 @@
 //! Tasks being born: `task_newtask` (every task, io_uring and vhost workers included) and `copy_namespaces`.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, fexit, kprobe},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext},
+    macros::{btf_tracepoint, fexit},
+    programs::{BtfTracePointContext, FExitContext},
 };
 use nstrace_common::{
     record::{Fork, Transition, hook, kind},
@@ -13,7 +13,7 @@ use crate::{
     calls::asked_flags,
     config::offset,
     emit::{crowded, debug, reserve},
-    initial::{all_initial, all_initial_untyped},
+    initial::all_initial,
     kernel_memory::{Kptr, load_ptr, load_u32},
     namespace::{describe_active_pid, describe_changed, describe_user},
     preempt::uninterrupted,
@@ -47,23 +47,12 @@ pub fn task_newtask_again(ctx: BtfTracePointContext) -> u32 {
     0
 }
 
-/// `wake_up_new_task(p)`: what every new task passes after `task_newtask` (see [`crate::life`]), its flags only in the call's
-/// arguments.
-#[kprobe]
-pub fn kprobe_task_newtask(ctx: ProbeContext) -> u32 {
-    let child = ctx.arg::<u64>(0).unwrap_or(0) as Kptr;
-    if !all_initial_untyped(child) {
-        woken(child);
-    }
-    0
-}
-
-/// As [`kprobe_task_newtask`].
-#[fentry(function = "wake_up_new_task")]
-pub fn fentry_task_newtask(ctx: FEntryContext) -> u32 {
+/// `sched_wakeup_new(p)`: what every new task passes after `task_newtask` (see [`crate::life`]), its flags only in the call's
+/// arguments. With interrupts off, so that nothing can come in between.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+pub fn task_newtask_elsewhere(ctx: BtfTracePointContext) -> u32 {
     let child: Kptr = ctx.arg(0);
     if !all_initial(child) {
-        let _guard = uninterrupted();
         woken(child);
     }
     0

@@ -113,19 +113,6 @@ pub fn all_initial(task: Kptr) -> bool {
     holds_initial_only(task)
 }
 
-/// As [`all_initial`], of a pointer that the verifier takes for a number.
-#[inline(always)]
-pub fn all_initial_untyped(task: Kptr) -> bool {
-    let nsproxy = load_ptr(task, offset!(task_nsproxy));
-    if nsproxy as u64 != 0 && nsproxy as u64 == global!(INITIAL_NSPROXY) {
-        let cred = load_ptr(task, offset!(task_real_cred));
-        let pid = load_ptr(task, offset!(task_thread_pid));
-        return load_ptr(cred, offset!(cred_user_ns)) as u64 == global!(INITIAL_USER)
-            && load_u32(pid, offset!(pid_level)) == 0;
-    }
-    holds_initial_only(task)
-}
-
 /// Looks at every slot.
 #[inline(always)]
 fn holds_initial_only(task: Kptr) -> bool {

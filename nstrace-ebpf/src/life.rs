@@ -4,18 +4,18 @@
 //! skips that program for every other task of the CPU. So there the collector attaches a second copy of each (`*_again`),
 //! which has a counter of its own; the model merges what both report. That is not enough for births and deaths, of which there
 //! are many: while one task is kept inside the first copy and another one inside the second, a third one is missed by both.
-//! They are looked for at a second place, by a kprobe if kprobes are allowed: those run without being preempted.
+//! They are looked for by a third program, which cannot be preempted.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, kprobe},
-    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
 };
 use nstrace_common::record::{TaskState, hook, kind};
 
 use crate::{
     config::offset,
     emit::{crowded, debug, reserve},
-    initial::{all_initial, all_initial_untyped},
+    initial::all_initial,
     kernel_memory::{Kptr, load_u32},
     preempt::uninterrupted,
     slots::write_task_slots,
@@ -62,23 +62,11 @@ pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
     0
 }
 
-/// `exit_files(tsk)`: what every dying task passes after `sched_process_exit`, with its namespaces.
-#[kprobe]
-pub fn kprobe_sched_process_exit(ctx: ProbeContext) -> u32 {
-    let task = ctx.arg::<u64>(0).unwrap_or(0) as Kptr;
-    // Another one: a clone that failed half-way.
-    if task as u64 == current() as u64 && !all_initial_untyped(task) {
-        dies(task);
-    }
-    0
-}
-
-/// As [`kprobe_sched_process_exit`].
-#[fentry(function = "exit_files")]
-pub fn fentry_sched_process_exit(ctx: FEntryContext) -> u32 {
-    let task: Kptr = ctx.arg(0);
-    if task as u64 == current() as u64 && !all_initial(task) {
-        let _guard = uninterrupted();
+/// The same by perf, which is not preempted.
+#[tracepoint]
+pub fn sched_process_exit_elsewhere(_ctx: TracePointContext) -> u32 {
+    let task = current();
+    if !all_initial(task) {
         dies(task);
     }
     0

@@ -1,5 +1,8 @@
-//! Not being preempted, on kernels where tasks can be preempted inside programs: while one is, the kernel skips that program for
-//! every other task of the CPU.
+//! Not being preempted between taking a place in the ring and filling it: the reader stops at a place that is not filled, and all
+//! that comes behind waits for as long as the task is put aside.
+//!
+//! It does not keep the kernel from skipping a program for the other tasks of the CPU while one is preempted inside it: who was to be
+//! preempted meanwhile is at the end, which is still inside. Hence the second copies of [`crate::life`].
 
 use nstrace_common::layout::{PREEMPT_DISABLE, PREEMPT_ENABLE};
 
@@ -11,8 +14,7 @@ pub struct Uninterrupted {
     disabled: bool,
 }
 
-/// Keeps the running task from being preempted (`bpf_preempt_disable`, 6.10+), where that matters and can be had. Nothing can from
-/// a program's first instruction on, hence the second copies of [`crate::life`].
+/// Keeps the running task from being preempted (`bpf_preempt_disable`, 6.10+), where that matters and can be had.
 #[inline(always)]
 pub fn uninterrupted() -> Uninterrupted {
     // A constant to the verifier.

@@ -3,7 +3,7 @@
 
 use nstrace::kernel::{
     btf::{Btf, BtfError},
-    facts::{Attach, FACTS},
+    facts::{Attach, FACTS, Hook},
     layout::resolve,
     plan::{Offer, plan},
     report::{AttachMode, Coverage, FactReport},
@@ -113,19 +113,23 @@ fn auto_takes_the_best_of_each_kernel() {
             let plan = plan(&Offer { preemptible, ..offer(&btf(kernel)) }, None);
             assert!(plan.facts.iter().all(|f| f.coverage == Coverage::Full), "{kernel}");
             let lines = attached(&plan.facts);
-            // Where nobody can be preempted inside the first program the second one is only needed against softirqs.
-            let twice = |function: &str| {
-                if preemptible { format!("fentry {function}, kprobe {function}") } else { format!("fentry {function}") }
+            // Where tasks can be preempted inside trampoline programs kprobes are better, which they cannot be.
+            let way = if preemptible { "kprobe" } else { "fentry" };
+            let best = |function: &str| format!("{way} {function}");
+            let both = |function: &str| {
+                let other = if preemptible { "fentry" } else { "kprobe" };
+                format!("{way} {function}, {other} {function}")
             };
             let again = if preemptible { ", fexit kernel_clone (second copy)" } else { "" };
             for expected in [
-                format!("setns-unshare: {}", twice("switch_task_namespaces")),
-                format!("user-ns: {}", twice("commit_creds")),
+                format!("setns-unshare: {}", best("switch_task_namespaces")),
+                format!("user-ns: {}", best("commit_creds")),
                 format!("denied-clone: fexit kernel_clone{again}"),
-                format!("destroyed: fentry {freed}, kprobe {freed}"),
+                // Also reached in softirqs.
+                format!("destroyed: {}", both(freed)),
                 // At its return, when the first file can be found.
-                format!("pinned: {}", twice(first_pin)).replace("fentry __ns_get_path", "fexit __ns_get_path"),
-                format!("unpinned: {}", twice("nsfs_evict")),
+                format!("pinned: {}", best(first_pin)).replace("fentry __ns_get_path", "fexit __ns_get_path"),
+                format!("unpinned: {}", best("nsfs_evict")),
             ] {
                 assert!(lines.contains(&expected), "{kernel}: no {expected:?} in {lines:#?}");
             }
@@ -156,7 +160,7 @@ fn preemptible_kernels_get_second_copies_where_no_kprobe_is() {
     let programs = |mode| -> Vec<&str> { plan(&offer, mode).hooks.iter().map(|h| h.program).collect() };
     let auto = programs(None);
     assert!(auto.contains(&"task_newtask_again") && auto.contains(&"sched_process_exit_again"), "{auto:?}");
-    assert!(!auto.contains(&"fentry_commit_creds_again"), "its kprobe is the second copy: {auto:?}");
+    assert!(!auto.contains(&"fentry_commit_creds_again"), "its kprobe is enough: {auto:?}");
     let fentry = programs(Some(AttachMode::Fentry));
     assert!(fentry.contains(&"fentry_commit_creds_again") && fentry.contains(&"fentry_ns_common_free_again"));
     assert!(!fentry.contains(&"fentry_proc_free_inum_again"), "its first copy is not used: {fentry:?}");
@@ -168,29 +172,23 @@ fn preemptible_kernels_get_second_copies_where_no_kprobe_is() {
 }
 
 #[test]
-fn preemptible_kernels_look_for_births_and_deaths_at_a_second_place() {
+fn preemptible_kernels_look_for_births_and_deaths_where_nobody_is_preempted() {
     let mut offer = offer(&btf("7.3"));
-    offer.functions.extend(["wake_up_new_task", "exit_files"].map(str::to_owned));
-    let places = |offer: &Offer, mode| -> Vec<&str> {
-        let programs = plan(offer, mode).hooks.into_iter().map(|h| h.program);
-        programs
-            .filter(|p| {
-                ["kprobe_", "fentry_"].iter().any(|way| {
-                    p.strip_prefix(way).is_some_and(|what| ["task_newtask", "sched_process_exit"].contains(&what))
-                })
-            })
-            .collect()
+    offer.tracepoints.insert("sched_wakeup_new".to_owned());
+    let elsewhere = |offer: &Offer, mode| -> Vec<Hook> {
+        let hooks = plan(offer, mode).hooks.into_iter();
+        hooks.filter(|h| h.program.ends_with("_elsewhere")).collect()
     };
-    assert!(places(&offer, None).is_empty(), "nobody is kept inside a program");
+    assert!(elsewhere(&offer, None).is_empty(), "nobody is kept inside a program");
     offer.preemptible = true;
-    let (kprobe, fentry) =
-        (["kprobe_task_newtask", "kprobe_sched_process_exit"], ["fentry_task_newtask", "fentry_sched_process_exit"]);
-    assert_eq!(places(&offer, None), kprobe, "the one that is not preempted itself");
-    assert_eq!(places(&offer, Some(AttachMode::Kprobe)), kprobe);
-    assert_eq!(places(&offer, Some(AttachMode::Fentry)), fentry);
-    assert!(places(&offer, Some(AttachMode::Tracepoint)).is_empty());
-    offer.unusable.insert("kprobe", "not here".to_owned());
-    assert_eq!(places(&offer, None), fentry);
+    for mode in AttachMode::ALL.map(Some).into_iter().chain([None]) {
+        let hooks = elsewhere(&offer, mode);
+        assert_eq!(
+            hooks.iter().map(|h| h.program).collect::<Vec<_>>(),
+            ["task_newtask_elsewhere", "sched_process_exit_elsewhere"]
+        );
+        assert!(hooks.iter().all(|h| !h.attach.is_preemptible()));
+    }
 }
 
 /// The machine this was developed on: no kprobes, and trampolines refused.

@@ -97,6 +97,12 @@ pub fn attach(ebpf: &mut Ebpf, btf: &aya::Btf, hook: Hook) -> Result<(), Refusal
             once(program.load())?;
             program.attach("syscalls", name)?;
         }
+        Attach::Event(path) => {
+            let program: &mut TracePoint = program.try_into()?;
+            once(program.load())?;
+            let (category, name) = path.split_once('/').unwrap_or(("", path));
+            program.attach(category, name)?;
+        }
         Attach::NsfsHandle => {}
     }
     Ok(())

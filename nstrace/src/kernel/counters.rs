@@ -13,12 +13,7 @@ use aya::{
 };
 use nstrace_common::record::hook;
 
-use super::{
-    drops::Drops,
-    facts::{Attach, Hook},
-    kprobe_links::KprobeLinks,
-    together::Together,
-};
+use super::{drops::Drops, facts::Hook, kprobe_links::KprobeLinks, together::Together};
 
 /// Name of each `record::hook`, for people.
 pub const fn hook_name(by: u16) -> &'static str {
@@ -77,7 +72,7 @@ pub struct Counters {
     drops: Drops,
     floods: PerCpuHashMap<MapData, [u64; 2], u64>,
     programs: Vec<Attached>,
-    /// Copies that the same preempted task can keep from running: those that are no kprobes.
+    /// Copies all of which can be preempted.
     together: Vec<Together>,
     /// What all copies of a program can have missed, so far.
     missed_by_all: u64,
@@ -184,14 +179,14 @@ impl Attached {
     }
 }
 
-/// The programs of which only others that are no kprobes tell the same.
+/// The programs of which only others that can be preempted, too, tell the same.
 fn copies(programs: &[Attached]) -> Vec<Together> {
-    let is_kprobe = |i: &usize| matches!(programs[*i].hook.attach, Attach::Kprobe(_) | Attach::Kretprobe(_));
+    let is_exempt = |i: &usize| !programs[*i].hook.attach.is_preemptible();
     let mut together = Vec::new();
     for (first, program) in programs.iter().enumerate().filter(|(_, program)| !program.rare) {
         let tells_the_same = |i: &usize| *i == first || programs[*i].hook.is_copy_of(program.hook);
         let members: Vec<usize> = (0..programs.len()).filter(tells_the_same).collect();
-        if members.len() > 1 && members[0] == first && !members.iter().any(is_kprobe) {
+        if members.len() > 1 && members[0] == first && !members.iter().any(is_exempt) {
             together.push(Together::new(members, Instant::now()));
         }
     }

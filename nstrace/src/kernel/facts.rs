@@ -18,6 +18,8 @@ pub enum Attach {
     Kretprobe(&'static str),
     /// `syscalls/NAME` of tracefs.
     Syscall(&'static str),
+    /// `CATEGORY/NAME` of tracefs.
+    Event(&'static str),
     /// No program: user space asks by nsfs file handle whether a namespace without members is still there (6.18+).
     NsfsHandle,
 }
@@ -30,7 +32,7 @@ impl Attach {
             Self::Fexit(_) => "fexit",
             Self::Kprobe(_) => "kprobe",
             Self::Kretprobe(_) => "kretprobe",
-            Self::Syscall(_) => "tracepoint",
+            Self::Syscall(_) | Self::Event(_) => "tracepoint",
             Self::NsfsHandle => "nsfs handle",
         }
     }
@@ -42,7 +44,8 @@ impl Attach {
             | Self::Fexit(t)
             | Self::Kprobe(t)
             | Self::Kretprobe(t)
-            | Self::Syscall(t) => t,
+            | Self::Syscall(t)
+            | Self::Event(t) => t,
             Self::NsfsHandle => "open_by_handle_at",
         }
     }
@@ -52,10 +55,19 @@ impl Attach {
         match self {
             Self::Fentry(_) | Self::Fexit(_) => Some(AttachMode::Fentry),
             Self::Kprobe(_) | Self::Kretprobe(_) => Some(AttachMode::Kprobe),
-            Self::TpBtf(_) | Self::Syscall(_) | Self::NsfsHandle => None,
+            Self::TpBtf(_) | Self::Syscall(_) | Self::Event(_) | Self::NsfsHandle => None,
         }
     }
+
+    /// On a preemptible kernel a task can be preempted inside the program. Not in kprobes, nor where perf calls it (the callbacks of
+    /// tracepoints other than those of system calls), nor where interrupts are off.
+    pub fn is_preemptible(self) -> bool {
+        !matches!(self, Self::Kprobe(_) | Self::Kretprobe(_) | Self::Event(_) | Self::TpBtf(WAKEUP_NEW))
+    }
 }
+
+/// The scheduler's tracepoint of a new task, passed with interrupts off.
+const WAKEUP_NEW: &str = "sched_wakeup_new";
 
 /// One program at one place. `program` is its name in the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,10 +82,11 @@ impl Hook {
         self.program.contains("_deed_")
     }
 
-    /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X` and `X_again` for the same X.
+    /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X`, `X_again` and `X_elsewhere`
+    /// for the same X.
     pub fn is_copy_of(self, other: Self) -> bool {
         fn bare(program: &str) -> &str {
-            let program = program.strip_suffix("_again").unwrap_or(program);
+            let program = ["_again", "_elsewhere"].iter().find_map(|end| program.strip_suffix(end)).unwrap_or(program);
             ["fentry_", "fexit_", "kprobe_", "kretprobe_"]
                 .iter()
                 .find_map(|way| program.strip_prefix(way))
@@ -93,14 +106,17 @@ pub struct Candidate {
     pub invisible: Option<&'static str>,
 }
 
-/// When a fact is watched by two programs at the same place.
+/// What is attached of a fact that both trampolines and kprobes can tell, where either may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubled {
-    Never,
-    /// Where a task can be preempted inside the first program, and another one then be skipped.
-    Preemptible,
-    /// The place is also reached in softirqs, which interrupt the first program on any kernel.
-    Always,
+pub enum Auto {
+    /// The candidate that comes first.
+    First,
+    /// On a preemptible kernel the kprobe: a task can be preempted inside a trampoline program, which the kernel then skips for
+    /// every other task of that CPU.
+    Unpreempted,
+    /// Both, as each misses what the other sees: the place is also reached in softirqs, which interrupt either, and for a kprobe
+    /// any other one. The model merges what both report.
+    Both,
 }
 
 /// Something the model wants to know.
@@ -110,9 +126,7 @@ pub struct Fact {
     pub meaning: &'static str,
     /// Best first.
     pub candidates: &'static [Candidate],
-    /// When to attach the kprobe candidate as well as the fentry one: each misses what the other sees (a program is skipped
-    /// while it, or for kprobes any other, already runs on that CPU), and the model merges what both report.
-    pub doubled: Doubled,
+    pub auto: Auto,
     /// For preemptible kernels, where a BTF tracepoint or trampoline program is skipped while another task was preempted inside
     /// it (since 7.x also one at a system call's tracepoint): second copies, each for a hook of the candidates at the same place
     /// (not needed beside a kprobe there); and other places that tell the same, best first, of which the first one is attached
@@ -124,7 +138,7 @@ pub struct Fact {
     pub detectors: &'static [&'static str],
 }
 
-use Attach::{Fentry, Fexit, Kprobe, Kretprobe, NsfsHandle, Syscall, TpBtf};
+use Attach::{Event, Fentry, Fexit, Kprobe, Kretprobe, NsfsHandle, Syscall, TpBtf};
 use AttachMode as Mode;
 
 const ANY: &[Mode] = &Mode::ALL;
@@ -167,12 +181,8 @@ const LIFE: &[Fact] = &[
         name: "task-born",
         meaning: "a task is born, with the namespaces it starts in (io_uring workers too)",
         candidates: &[full(ANY, &[hook("task_newtask", TpBtf("task_newtask"))])],
-        doubled: Doubled::Never,
-        again: &[
-            hook("task_newtask_again", TpBtf("task_newtask")),
-            hook("kprobe_task_newtask", Kprobe("wake_up_new_task")),
-            hook("fentry_task_newtask", Fentry("wake_up_new_task")),
-        ],
+        auto: Auto::First,
+        again: &[hook("task_newtask_again", TpBtf("task_newtask")), hook("task_newtask_elsewhere", TpBtf(WAKEUP_NEW))],
         without: "members that join by fork and clone; needs a kernel with BTF tracepoints (5.5, CONFIG_DEBUG_INFO_BTF)",
         detectors: &["NST-023"],
     },
@@ -180,7 +190,7 @@ const LIFE: &[Fact] = &[
         name: "exec",
         meaning: "a task executes a program, and enters its time namespace (6.12+)",
         candidates: &[full(ANY, &[hook("sched_process_exec", TpBtf("sched_process_exec"))])],
-        doubled: Doubled::Never,
+        auto: Auto::First,
         again: &[hook("sched_process_exec_again", TpBtf("sched_process_exec"))],
         without: "time namespaces entered by exec",
         detectors: &[],
@@ -189,11 +199,10 @@ const LIFE: &[Fact] = &[
         name: "exit",
         meaning: "a task dies and leaves its namespaces",
         candidates: &[full(ANY, &[hook("sched_process_exit", TpBtf("sched_process_exit"))])],
-        doubled: Doubled::Never,
+        auto: Auto::First,
         again: &[
             hook("sched_process_exit_again", TpBtf("sched_process_exit")),
-            hook("kprobe_sched_process_exit", Kprobe("exit_files")),
-            hook("fentry_sched_process_exit", Fentry("exit_files")),
+            hook("sched_process_exit_elsewhere", Event("sched/sched_process_exit")),
         ],
         without: "members that leave by exiting",
         detectors: &[],
@@ -206,7 +215,7 @@ const LIFE: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_switch_task_namespaces", Kprobe("switch_task_namespaces"))]),
             full(TRACEPOINT, CALL_EXITS),
         ],
-        doubled: Doubled::Preemptible,
+        auto: Auto::Unpreempted,
         again: &[
             hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces")),
             hook("sys_enter_setns_again", Syscall("sys_enter_setns")),
@@ -225,7 +234,7 @@ const LIFE: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_commit_creds", Kprobe("commit_creds"))]),
             full(TRACEPOINT, CALL_EXITS),
         ],
-        doubled: Doubled::Preemptible,
+        auto: Auto::Unpreempted,
         again: &[hook("fentry_commit_creds_again", Fentry("commit_creds"))],
         without: "user namespaces entered by setns and unshare",
         detectors: &["NST-001", "NST-012", "NST-015"],
@@ -238,7 +247,7 @@ const LIFE: &[Fact] = &[
             // The birth of the child tells of them as well. A kretprobe here would miss what runs while another clone sleeps.
             full(NOT_FENTRY, &[hook("task_newtask", TpBtf("task_newtask"))]),
         ],
-        doubled: Doubled::Never,
+        auto: Auto::First,
         again: &[],
         without: "namespaces made by clone",
         detectors: &["NST-015", "NST-023"],
@@ -263,7 +272,7 @@ const LIFE: &[Fact] = &[
             ),
             full(TRACEPOINT, CALL_EXITS),
         ],
-        doubled: Doubled::Never,
+        auto: Auto::First,
         again: &[
             hook("fexit_ksys_unshare_again", Fexit("ksys_unshare")),
             hook("fexit_sys_setns_again", Fexit("__x64_sys_setns")),
@@ -282,7 +291,7 @@ const LIFE: &[Fact] = &[
             // (the end of a namespace) is passed over.
             full(NOT_FENTRY, CLONE_EXITS),
         ],
-        doubled: Doubled::Never,
+        auto: Auto::First,
         again: &[
             hook("fexit_kernel_clone_again", Fexit("kernel_clone")),
             hook("sys_exit_clone_again", Syscall("sys_exit_clone")),
@@ -330,7 +339,7 @@ const LIFE: &[Fact] = &[
                 ],
             ),
         ],
-        doubled: Doubled::Never,
+        auto: Auto::Unpreempted,
         again: &[],
         without: "the target of a setns that failed; needs kprobes or BPF trampolines",
         detectors: &[],
@@ -351,7 +360,7 @@ const LIFE: &[Fact] = &[
                 ),
             },
         ],
-        doubled: Doubled::Always,
+        auto: Auto::Both,
         again: &[
             hook("fentry_ns_common_free_again", Fentry("__ns_common_free")),
             hook("fentry_proc_free_inum_again", Fentry("proc_free_inum")),
@@ -368,7 +377,7 @@ const LIFE: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_nsfs_init_inode", Kprobe("nsfs_init_inode"))]),
             full(KPROBE, &[hook("kprobe_ns_get_path", Kprobe("__ns_get_path"))]),
         ],
-        doubled: Doubled::Preemptible,
+        auto: Auto::Unpreempted,
         again: &[hook("fentry_nsfs_init_inode_again", Fentry("nsfs_init_inode"))],
         without: "namespaces being held open or bind-mounted; needs kprobes or BPF trampolines",
         detectors: &["NST-022"],
@@ -380,7 +389,7 @@ const LIFE: &[Fact] = &[
             full(FENTRY, &[hook("fentry_nsfs_evict", Fentry("nsfs_evict"))]),
             full(KPROBE, &[hook("kprobe_nsfs_evict", Kprobe("nsfs_evict"))]),
         ],
-        doubled: Doubled::Preemptible,
+        auto: Auto::Unpreempted,
         again: &[hook("fentry_nsfs_evict_again", Fentry("nsfs_evict"))],
         without: "the release of held namespaces; needs kprobes or BPF trampolines",
         detectors: &["NST-022"],

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     deed_facts::DEED_FACTS,
-    facts::{Attach, Candidate, Doubled, FACTS, Fact, Hook},
+    facts::{Attach, Auto, Candidate, FACTS, Fact, Hook},
     report::{AttachMode, Coverage, FactReport, HookUse},
 };
 
@@ -42,7 +42,7 @@ impl Offer {
                 self.functions.contains(f)
             }
             Attach::TpBtf(t) => self.tracepoints.contains(t),
-            Attach::Syscall(_) | Attach::NsfsHandle => true,
+            Attach::Syscall(_) | Attach::Event(_) | Attach::NsfsHandle => true,
         };
         if !exists {
             return Some("not in this kernel".to_owned());
@@ -80,19 +80,18 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
     let mut uses = Vec::new();
     let mut invisible = Some(fact.without.to_owned());
     let mut coverage = Coverage::None;
-    let doubled = match fact.doubled {
-        Doubled::Never => false,
-        Doubled::Preemptible => offer.preemptible,
-        Doubled::Always => true,
-    };
-    for candidate in fact.candidates {
+    let mut candidates: Vec<&Candidate> = fact.candidates.iter().collect();
+    if offer.preemptible && fact.auto != Auto::First {
+        candidates.sort_by_key(|candidate| candidate.modes != [AttachMode::Kprobe]);
+    }
+    for candidate in candidates {
         let objections: Vec<Option<String>> = candidate.hooks.iter().map(|&hook| offer.objection(hook)).collect();
         let objection = objections.iter().flatten().next();
         let verdict = match mode {
             Some(mode) if !candidate.modes.contains(&mode) => Some(format!("--attach {}", mode.name())),
             _ if objection.is_some() => objection.cloned(),
             _ if chosen.is_empty() => None,
-            _ if doubled && is_second_copy(candidate, &chosen) => None,
+            _ if fact.auto == Auto::Both && is_second_copy(candidate, &chosen) => None,
             _ => Some("a better one is attached".to_owned()),
         };
         if verdict.is_none() {
@@ -112,7 +111,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
             });
         }
     }
-    if offer.preemptible || fact.doubled == Doubled::Always {
+    if offer.preemptible || fact.auto == Auto::Both {
         let mut elsewhere = false;
         for &copy in fact.again {
             let place = |h: &&Hook| h.attach.target() == copy.attach.target();
@@ -121,7 +120,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                 let alone = chosen.iter().filter(place).all(|h| h.attach == copy.attach);
                 chosen.iter().any(|h| place(&h) && h.is_copy_of(copy)) && alone
             } else {
-                let is_allowed = mode.is_none_or(|mode| copy.attach.mode() == Some(mode));
+                let is_allowed = mode.is_none() || copy.attach.mode().is_none_or(|own| mode == Some(own));
                 !elsewhere && is_allowed && !chosen.is_empty()
             };
             if is_wanted && offer.objection(copy).is_none() {
@@ -148,12 +147,13 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
     (chosen, report)
 }
 
-/// The same kernel functions as the chosen hooks, but by kprobe: the copy that sees what the trampoline program misses.
+/// The same kernel functions as the chosen hooks, the other way: the copy that sees what these miss.
 fn is_second_copy(candidate: &Candidate, chosen: &[Hook]) -> bool {
-    candidate.hooks.iter().all(|hook| {
-        hook.attach.mode() == Some(AttachMode::Kprobe)
-            && chosen
-                .iter()
-                .any(|c| c.attach.mode() == Some(AttachMode::Fentry) && c.attach.target() == hook.attach.target())
-    })
+    let is_other_way = |one: Attach, other: Attach| {
+        let ways = [one.mode(), other.mode()];
+        one.target() == other.target()
+            && ways.contains(&Some(AttachMode::Kprobe))
+            && ways.contains(&Some(AttachMode::Fentry))
+    };
+    candidate.hooks.iter().all(|hook| chosen.iter().any(|c| is_other_way(c.attach, hook.attach)))
 }
