@@ -16,7 +16,7 @@ use nstrace_common::{
 };
 
 use crate::{
-    config::offset,
+    config::{doubled, offset},
     emit::{lose, reserve},
     kernel_memory::{Kptr, load_ptr, load_u64},
     namespace::{describe_changed, describe_user},
@@ -244,35 +244,35 @@ fn tell_failure(ret: i32, by: u16) {
     entry.submit(0);
 }
 
-/// Slots at the entry of setns or unshare, by tid. LRU: a task killed inside the call leaves its entry behind.
+/// Slots at the entry of setns or unshare, by tid. LRU: what is pushed out is told as lost at the return.
 #[map]
 static ENTERED: LruHashMap<u32, Slots> = LruHashMap::with_max_entries(4096, 0);
 
 #[tracepoint]
 pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered();
+    entered(hook::SETNS, Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_setns_again(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered();
+    entered(hook::SETNS, Copy::Later);
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered();
+    entered(hook::UNSHARE, Copy::Earlier);
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_unshare_again(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered();
+    entered(hook::UNSHARE, Copy::Later);
     0
 }
 
@@ -305,17 +305,30 @@ pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
 }
 
 #[inline(always)]
-fn entered() {
+fn entered(by: u16, this: Copy) {
     if is_self() {
         return;
     }
+    // SAFETY: no preconditions.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    if matches!(this, Copy::Earlier) {
+        forget_call(tid, by);
+    }
     let mut slots = empty_slots();
-    // SAFETY: `slots` is writable; the helper has no preconditions.
-    let tid = unsafe {
-        write_task_slots(&raw mut slots, current());
-        bpf_get_current_pid_tgid() as u32
-    };
+    // SAFETY: `slots` is writable.
+    unsafe { write_task_slots(&raw mut slots, current()) };
     let _ = ENTERED.insert(&tid, &slots, 0);
+}
+
+/// A task is past its last setns or unshare. Every return takes away what the entry left, so if it is there still, all programs at
+/// the return were skipped.
+#[inline(always)]
+pub fn forget_call(tid: u32, by: u16) {
+    // SAFETY: only asked whether there is one.
+    if doubled() && unsafe { ENTERED.get(&tid) }.is_some() {
+        let _ = ENTERED.remove(&tid);
+        lose(by);
+    }
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ use aya_ebpf::{
 use nstrace_common::record::{TaskState, hook, kind};
 
 use crate::{
+    calls::forget_call,
     config::offset,
     emit::{crowded, debug, reserve},
     initial::all_initial,
@@ -87,6 +88,7 @@ fn dies(task: Kptr) {
     if !told::is_told(hook::SCHED_PROCESS_EXIT, tid, incarnation)
         && state(task, kind::EXIT, hook::SCHED_PROCESS_EXIT, 0)
     {
+        forget_call(tid, hook::SETNS);
         told::tell(hook::SCHED_PROCESS_EXIT, tid, incarnation);
     }
 }
