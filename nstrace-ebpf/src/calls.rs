@@ -30,45 +30,60 @@ use crate::{
 /// Low byte of the flags of clone(2): the exit signal, in the bits where clone3(2) has `CLONE_NEWTIME`.
 const CSIGNAL: u64 = 0xff;
 
-/// `ksys_unshare(unshare_flags)` returned.
+/// `ksys_unshare(unshare_flags)` returned. Three copies of whatever looks for refusals: see [`crate::life`].
 #[fexit(function = "ksys_unshare")]
 pub fn fexit_ksys_unshare(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Later);
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Last);
     0
 }
 
-/// A second copy: see [`crate::life`].
 #[fexit(function = "ksys_unshare")]
 pub fn fexit_ksys_unshare_again(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Earlier);
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Middle);
+    0
+}
+
+#[fexit(function = "ksys_unshare")]
+pub fn fexit_ksys_unshare_third(ctx: FExitContext) -> u32 {
+    failed(ctx.arg::<i32>(1), hook::UNSHARE, Copy::Earliest);
     0
 }
 
 /// `__x64_sys_setns(regs)` returned.
 #[fexit(function = "__x64_sys_setns")]
 pub fn fexit_sys_setns(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Later);
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Last);
     0
 }
 
-/// A second copy: see [`crate::life`].
 #[fexit(function = "__x64_sys_setns")]
 pub fn fexit_sys_setns_again(ctx: FExitContext) -> u32 {
-    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Earlier);
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Middle);
+    0
+}
+
+#[fexit(function = "__x64_sys_setns")]
+pub fn fexit_sys_setns_third(ctx: FExitContext) -> u32 {
+    failed(ctx.arg::<i64>(1) as i32, hook::SETNS, Copy::Earliest);
     0
 }
 
 /// `kernel_clone(args)` returned: clone, clone3, fork and vfork in one place, the flags in kernel memory.
 #[fexit(function = "kernel_clone")]
 pub fn fexit_kernel_clone(ctx: FExitContext) -> u32 {
-    cloned(ctx.arg(0), ctx.arg(1), Copy::Later);
+    cloned(ctx.arg(0), ctx.arg(1), Copy::Last);
     0
 }
 
-/// A second copy: see [`crate::life`].
 #[fexit(function = "kernel_clone")]
 pub fn fexit_kernel_clone_again(ctx: FExitContext) -> u32 {
-    cloned(ctx.arg(0), ctx.arg(1), Copy::Earlier);
+    cloned(ctx.arg(0), ctx.arg(1), Copy::Middle);
+    0
+}
+
+#[fexit(function = "kernel_clone")]
+pub fn fexit_kernel_clone_third(ctx: FExitContext) -> u32 {
+    cloned(ctx.arg(0), ctx.arg(1), Copy::Earliest);
     0
 }
 
@@ -89,55 +104,79 @@ fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
     unsafe { ctx.as_ptr().cast::<u8>().add(EXIT_RET).cast::<i64>().read_volatile() as i32 }
 }
 
-/// For kprobe mode, with second copies because these programs can be preempted since 7.x (`trace_call_bpf_faultable`). No
+/// For kprobe mode, with three copies because these programs can be preempted since 7.x (`trace_call_bpf_faultable`). No
 /// kretprobe: the kernel keeps so many instances of one as there are CPUs (before 6.1), so a call that sleeps would keep the
 /// failure of another from being seen, and nothing counts that.
 #[tracepoint]
 pub fn sys_exit_unshare_failed(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earlier);
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare_failed_again(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Later);
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Middle);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare_failed_third(ctx: TracePointContext) -> u32 {
+    failed(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Last);
     0
 }
 
 /// See [`sys_exit_unshare_failed`].
 #[tracepoint]
 pub fn sys_exit_setns_failed(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Earlier);
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_setns_failed_again(ctx: TracePointContext) -> u32 {
-    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Later);
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Middle);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns_failed_third(ctx: TracePointContext) -> u32 {
+    failed(tracepoint_ret(&ctx), hook::SETNS, Copy::Last);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone(ctx: TracePointContext) -> u32 {
-    clone_returned(tracepoint_ret(&ctx), Copy::Earlier);
+    clone_returned(tracepoint_ret(&ctx), Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone_again(ctx: TracePointContext) -> u32 {
-    clone_returned(tracepoint_ret(&ctx), Copy::Later);
+    clone_returned(tracepoint_ret(&ctx), Copy::Middle);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_clone_third(ctx: TracePointContext) -> u32 {
+    clone_returned(tracepoint_ret(&ctx), Copy::Last);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone3(ctx: TracePointContext) -> u32 {
-    clone3_returned(tracepoint_ret(&ctx), Copy::Earlier);
+    clone3_returned(tracepoint_ret(&ctx), Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_clone3_again(ctx: TracePointContext) -> u32 {
-    clone3_returned(tracepoint_ret(&ctx), Copy::Later);
+    clone3_returned(tracepoint_ret(&ctx), Copy::Middle);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_clone3_third(ctx: TracePointContext) -> u32 {
+    clone3_returned(tracepoint_ret(&ctx), Copy::Last);
     0
 }
 
@@ -206,7 +245,7 @@ fn clone_failed(ret: i32, flags: u64, this: Copy) {
     if flags & CLONE_NEW_ANY == 0 {
         return;
     }
-    if told::is_told_by_other(hook::CLONE, this) {
+    if told::is_told_by_other(hook::CLONE, this, || flags ^ u64::from(ret as u32) << 32) {
         return;
     }
     let Some(mut entry) = reserve::<Return>(kind::RETURN, hook::CLONE) else { return };
@@ -221,11 +260,19 @@ fn clone_failed(ret: i32, flags: u64, this: Copy) {
     entry.submit(0);
 }
 
+/// What `current` asked setns or unshare for, and what came of it.
+#[inline(always)]
+fn asked(ret: i32) -> u64 {
+    let regs = saved_regs();
+    let (first, second) = (load_u64(regs, offset!(pt_regs_di)), load_u64(regs, offset!(pt_regs_si)));
+    first ^ second.rotate_left(16) ^ u64::from(ret as u32) << 32
+}
+
 #[inline(always)]
 fn failed(ret: i32, by: u16, this: Copy) {
     if ret < 0 && !is_self() {
         let _guard = uninterrupted();
-        if !told::is_told_by_other(by, this) {
+        if !told::is_told_by_other(by, this, || asked(ret)) {
             tell_failure(ret, by);
         }
     }
@@ -251,56 +298,56 @@ static ENTERED: LruHashMap<u32, Slots> = LruHashMap::with_max_entries(4096, 0);
 #[tracepoint]
 pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered(hook::SETNS, Copy::Earlier);
+    entered(hook::SETNS, Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_setns_again(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered(hook::SETNS, Copy::Later);
+    entered(hook::SETNS, Copy::Last);
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered(hook::UNSHARE, Copy::Earlier);
+    entered(hook::UNSHARE, Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_enter_unshare_again(_ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    entered(hook::UNSHARE, Copy::Later);
+    entered(hook::UNSHARE, Copy::Last);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Earlier);
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_setns_again(ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Later);
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Last);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earlier);
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earliest);
     0
 }
 
 #[tracepoint]
 pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Later);
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Last);
     0
 }
 
@@ -311,7 +358,7 @@ fn entered(by: u16, this: Copy) {
     }
     // SAFETY: no preconditions.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if matches!(this, Copy::Earlier) {
+    if matches!(this, Copy::Earliest) {
         forget_call(tid, by);
     }
     let mut slots = empty_slots();
@@ -333,7 +380,7 @@ pub fn forget_call(tid: u32, by: u16) {
 
 #[inline(always)]
 fn returned(ret: i32, by: u16, this: Copy) {
-    if is_self() || told::is_told_by_other(by, this) {
+    if is_self() || told::is_told_by_other(by, this, || asked(ret)) {
         return;
     }
     // SAFETY: no preconditions.

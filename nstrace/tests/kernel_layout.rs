@@ -120,7 +120,8 @@ fn auto_takes_the_best_of_each_kernel() {
                 let other = if preemptible { "fentry" } else { "kprobe" };
                 format!("{way} {function}, {other} {function}")
             };
-            let again = if preemptible { ", fexit kernel_clone (second copy)" } else { "" };
+            let again =
+                if preemptible { ", fexit kernel_clone (second copy), fexit kernel_clone (third copy)" } else { "" };
             for expected in [
                 format!("setns-unshare: {}", best("switch_task_namespaces")),
                 format!("user-ns: {}", best("commit_creds")),

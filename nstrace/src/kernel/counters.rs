@@ -56,14 +56,17 @@ pub const fn hook_name(by: u16) -> &'static str {
 /// failed. A skipped run of theirs is, but for chance, no lost record; taking it for one would ask for a census each time.
 /// [`Counters::skipped`] has them all the same. What `copy_namespaces` made is told again by the child's birth; if there is none,
 /// nobody was ever in it.
-const SPEAK_RARELY: [&str; 7] = [
+const SPEAK_RARELY: [&str; 10] = [
     "fexit_copy_namespaces",
     "sys_exit_clone",
     "sys_exit_clone_again",
+    "sys_exit_clone_third",
     "sys_exit_clone3",
     "sys_exit_clone3_again",
+    "sys_exit_clone3_third",
     "fexit_kernel_clone",
     "fexit_kernel_clone_again",
+    "fexit_kernel_clone_third",
 ];
 
 /// Loss counters of the running programs.

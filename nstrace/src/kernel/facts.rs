@@ -82,11 +82,12 @@ impl Hook {
         self.program.contains("_deed_")
     }
 
-    /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X`, `X_again` and `X_elsewhere`
-    /// for the same X.
+    /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X`, `X_again`, `X_third` and
+    /// `X_elsewhere` for the same X.
     pub fn is_copy_of(self, other: Self) -> bool {
         fn bare(program: &str) -> &str {
-            let program = ["_again", "_elsewhere"].iter().find_map(|end| program.strip_suffix(end)).unwrap_or(program);
+            let program =
+                ["_again", "_third", "_elsewhere"].iter().find_map(|end| program.strip_suffix(end)).unwrap_or(program);
             ["fentry_", "fexit_", "kprobe_", "kretprobe_"]
                 .iter()
                 .find_map(|way| program.strip_prefix(way))
@@ -275,9 +276,13 @@ const LIFE: &[Fact] = &[
         auto: Auto::First,
         again: &[
             hook("fexit_ksys_unshare_again", Fexit("ksys_unshare")),
+            hook("fexit_ksys_unshare_third", Fexit("ksys_unshare")),
             hook("fexit_sys_setns_again", Fexit("__x64_sys_setns")),
+            hook("fexit_sys_setns_third", Fexit("__x64_sys_setns")),
             hook("sys_exit_setns_failed_again", Syscall("sys_exit_setns")),
+            hook("sys_exit_setns_failed_third", Syscall("sys_exit_setns")),
             hook("sys_exit_unshare_failed_again", Syscall("sys_exit_unshare")),
+            hook("sys_exit_unshare_failed_third", Syscall("sys_exit_unshare")),
         ],
         without: "failed setns and unshare attempts; mount tracefs",
         detectors: &[],
@@ -294,8 +299,11 @@ const LIFE: &[Fact] = &[
         auto: Auto::First,
         again: &[
             hook("fexit_kernel_clone_again", Fexit("kernel_clone")),
+            hook("fexit_kernel_clone_third", Fexit("kernel_clone")),
             hook("sys_exit_clone_again", Syscall("sys_exit_clone")),
+            hook("sys_exit_clone_third", Syscall("sys_exit_clone")),
             hook("sys_exit_clone3_again", Syscall("sys_exit_clone3")),
+            hook("sys_exit_clone3_third", Syscall("sys_exit_clone3")),
         ],
         without: "failed clone attempts; mount tracefs",
         detectors: &[],

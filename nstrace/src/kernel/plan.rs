@@ -124,7 +124,11 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                 !elsewhere && is_allowed && !chosen.is_empty()
             };
             if is_wanted && offer.objection(copy).is_none() {
-                let which = if is_at_place { "second copy" } else { "second place" };
+                let which = match (is_at_place, copy.program.ends_with("_third")) {
+                    (true, false) => "second copy",
+                    (true, true) => "third copy",
+                    (false, _) => "second place",
+                };
                 elsewhere |= !is_at_place;
                 chosen.push(copy);
                 uses.push(HookUse {
