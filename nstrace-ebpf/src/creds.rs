@@ -32,6 +32,14 @@ pub fn fentry_commit_creds_again(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A third.
+#[fentry(function = "commit_creds")]
+pub fn fentry_commit_creds_third(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
+    committed(ctx.arg(0));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_commit_creds(ctx: ProbeContext) -> u32 {
     committed(ctx.arg::<u64>(0).unwrap_or(0) as Kptr);

@@ -26,6 +26,14 @@ pub fn fentry_proc_free_inum_again(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A third.
+#[fentry(function = "proc_free_inum")]
+pub fn fentry_proc_free_inum_third(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
+    number_freed(ctx.arg(0));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_proc_free_inum(ctx: ProbeContext) -> u32 {
     number_freed(ctx.arg(0).unwrap_or(0));
@@ -53,6 +61,14 @@ pub fn fentry_ns_common_free(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "__ns_common_free")]
 pub fn fentry_ns_common_free_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
+    common_freed(ctx.arg(0));
+    0
+}
+
+/// A third.
+#[fentry(function = "__ns_common_free")]
+pub fn fentry_ns_common_free_third(ctx: FEntryContext) -> u32 {
     let _guard = uninterrupted();
     common_freed(ctx.arg(0));
     0

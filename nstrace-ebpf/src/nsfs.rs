@@ -33,6 +33,14 @@ pub fn fentry_nsfs_init_inode_again(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A third.
+#[fentry(function = "nsfs_init_inode")]
+pub fn fentry_nsfs_init_inode_third(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
+    pin(ctx.arg(1), kind::PINNED, hook::NSFS_INIT);
+    0
+}
+
 #[kprobe]
 pub fn kprobe_nsfs_init_inode(ctx: ProbeContext) -> u32 {
     pin(ctx.arg::<u64>(1).unwrap_or(0) as Kptr, kind::PINNED, hook::NSFS_INIT);
@@ -68,6 +76,14 @@ pub fn fentry_nsfs_evict(ctx: FEntryContext) -> u32 {
 /// A second copy: see [`crate::life`].
 #[fentry(function = "nsfs_evict")]
 pub fn fentry_nsfs_evict_again(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
+    evicted(ctx.arg(0));
+    0
+}
+
+/// A third.
+#[fentry(function = "nsfs_evict")]
+pub fn fentry_nsfs_evict_third(ctx: FEntryContext) -> u32 {
     let _guard = uninterrupted();
     evicted(ctx.arg(0));
     0

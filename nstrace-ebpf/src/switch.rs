@@ -32,6 +32,14 @@ pub fn fentry_switch_task_namespaces_again(ctx: FEntryContext) -> u32 {
     0
 }
 
+/// A third.
+#[fentry(function = "switch_task_namespaces")]
+pub fn fentry_switch_task_namespaces_third(ctx: FEntryContext) -> u32 {
+    let _guard = uninterrupted();
+    switched(ctx.arg(0), ctx.arg(1));
+    0
+}
+
 #[kprobe]
 pub fn kprobe_switch_task_namespaces(ctx: ProbeContext) -> u32 {
     debug!(&ctx, "kprobe switch_task_namespaces");

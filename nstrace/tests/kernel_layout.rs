@@ -164,12 +164,23 @@ fn preemptible_kernels_get_second_copies_where_no_kprobe_is() {
     assert!(!auto.contains(&"fentry_commit_creds_again"), "its kprobe is enough: {auto:?}");
     let fentry = programs(Some(AttachMode::Fentry));
     assert!(fentry.contains(&"fentry_commit_creds_again") && fentry.contains(&"fentry_ns_common_free_again"));
+    assert!(fentry.contains(&"fentry_commit_creds_third") && fentry.contains(&"fentry_ns_common_free_third"));
     assert!(!fentry.contains(&"fentry_proc_free_inum_again"), "its first copy is not used: {fentry:?}");
     let kprobe = programs(Some(AttachMode::Kprobe));
     assert!(!kprobe.contains(&"fentry_commit_creds_again"));
     assert!(kprobe.contains(&"sys_exit_setns_failed_again") && kprobe.contains(&"sys_exit_clone3_again"), "{kprobe:?}");
     let tracepoint = programs(Some(AttachMode::Tracepoint));
     assert!(!tracepoint.contains(&"sys_exit_setns_failed_again"), "another program is there: {tracepoint:?}");
+}
+
+#[test]
+fn elsewhere_only_softirqs_need_a_second_copy() {
+    let plan = plan(&offer(&btf("7.3")), Some(AttachMode::Fentry));
+    let copies = |end: &str| -> Vec<&str> {
+        plan.hooks.iter().map(|h| h.program).filter(|program| program.ends_with(end)).collect()
+    };
+    assert_eq!(copies("_again"), ["fentry_ns_common_free_again"]);
+    assert!(copies("_third").is_empty());
 }
 
 #[test]

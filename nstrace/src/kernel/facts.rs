@@ -82,6 +82,11 @@ impl Hook {
         self.program.contains("_deed_")
     }
 
+    /// The third copy of a program.
+    pub fn is_third(self) -> bool {
+        self.program.ends_with("_third")
+    }
+
     /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X`, `X_again`, `X_third` and
     /// `X_elsewhere` for the same X.
     pub fn is_copy_of(self, other: Self) -> bool {
@@ -129,8 +134,8 @@ pub struct Fact {
     pub candidates: &'static [Candidate],
     pub auto: Auto,
     /// For preemptible kernels, where a BTF tracepoint or trampoline program is skipped while another task was preempted inside
-    /// it (since 7.x also one at a system call's tracepoint): second copies, each for a hook of the candidates at the same place
-    /// (not needed beside a kprobe there); and other places that tell the same, best first, of which the first one is attached
+    /// it (since 7.x also one at a system call's tracepoint): second and third copies, each for a hook of the candidates at the same
+    /// place (not needed beside a kprobe there); and other places that tell the same, best first, of which the first one is attached
     /// that can be.
     pub again: &'static [Hook],
     /// What is unseen when no candidate can be used.
@@ -219,6 +224,7 @@ const LIFE: &[Fact] = &[
         auto: Auto::Unpreempted,
         again: &[
             hook("fentry_switch_task_namespaces_again", Fentry("switch_task_namespaces")),
+            hook("fentry_switch_task_namespaces_third", Fentry("switch_task_namespaces")),
             hook("sys_enter_setns_again", Syscall("sys_enter_setns")),
             hook("sys_exit_setns_again", Syscall("sys_exit_setns")),
             hook("sys_enter_unshare_again", Syscall("sys_enter_unshare")),
@@ -236,7 +242,10 @@ const LIFE: &[Fact] = &[
             full(TRACEPOINT, CALL_EXITS),
         ],
         auto: Auto::Unpreempted,
-        again: &[hook("fentry_commit_creds_again", Fentry("commit_creds"))],
+        again: &[
+            hook("fentry_commit_creds_again", Fentry("commit_creds")),
+            hook("fentry_commit_creds_third", Fentry("commit_creds")),
+        ],
         without: "user namespaces entered by setns and unshare",
         detectors: &["NST-001", "NST-012", "NST-015"],
     },
@@ -371,7 +380,9 @@ const LIFE: &[Fact] = &[
         auto: Auto::Both,
         again: &[
             hook("fentry_ns_common_free_again", Fentry("__ns_common_free")),
+            hook("fentry_ns_common_free_third", Fentry("__ns_common_free")),
             hook("fentry_proc_free_inum_again", Fentry("proc_free_inum")),
+            hook("fentry_proc_free_inum_third", Fentry("proc_free_inum")),
         ],
         without: "destruction of namespaces; needs kprobes, BPF trampolines, or nsfs file handles (6.18)",
         detectors: &["NST-022"],
@@ -386,7 +397,10 @@ const LIFE: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_ns_get_path", Kprobe("__ns_get_path"))]),
         ],
         auto: Auto::Unpreempted,
-        again: &[hook("fentry_nsfs_init_inode_again", Fentry("nsfs_init_inode"))],
+        again: &[
+            hook("fentry_nsfs_init_inode_again", Fentry("nsfs_init_inode")),
+            hook("fentry_nsfs_init_inode_third", Fentry("nsfs_init_inode")),
+        ],
         without: "namespaces being held open or bind-mounted; needs kprobes or BPF trampolines",
         detectors: &["NST-022"],
     },
@@ -398,7 +412,10 @@ const LIFE: &[Fact] = &[
             full(KPROBE, &[hook("kprobe_nsfs_evict", Kprobe("nsfs_evict"))]),
         ],
         auto: Auto::Unpreempted,
-        again: &[hook("fentry_nsfs_evict_again", Fentry("nsfs_evict"))],
+        again: &[
+            hook("fentry_nsfs_evict_again", Fentry("nsfs_evict")),
+            hook("fentry_nsfs_evict_third", Fentry("nsfs_evict")),
+        ],
         without: "the release of held namespaces; needs kprobes or BPF trampolines",
         detectors: &["NST-022"],
     },

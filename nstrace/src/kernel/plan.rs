@@ -113,7 +113,9 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
     }
     if offer.preemptible || fact.auto == Auto::Both {
         let mut elsewhere = false;
-        for &copy in fact.again {
+        // A softirq comes in between once.
+        let wanted = fact.again.iter().filter(|copy| offer.preemptible || !copy.is_third());
+        for &copy in wanted {
             let place = |h: &&Hook| h.attach.target() == copy.attach.target();
             let is_at_place = fact.candidates.iter().flat_map(|candidate| candidate.hooks).any(|h| place(&h));
             let is_wanted = if is_at_place {
@@ -124,7 +126,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                 !elsewhere && is_allowed && !chosen.is_empty()
             };
             if is_wanted && offer.objection(copy).is_none() {
-                let which = match (is_at_place, copy.program.ends_with("_third")) {
+                let which = match (is_at_place, copy.is_third()) {
                     (true, false) => "second copy",
                     (true, true) => "third copy",
                     (false, _) => "second place",

@@ -251,7 +251,17 @@ impl Source for Live {
 
     fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
         self.origins.clear();
-        Ok(if self.recensus.end() { vec![now(Event::SnapshotEnd)] } else { Vec::new() })
+        let mut events = Vec::new();
+        if self.recensus.end() {
+            events.push(now(Event::SnapshotEnd));
+        }
+        // What was lost at the last moment is told, and repaired, too.
+        self.housekeeping(true, &mut events);
+        if self.recensus.forgo() {
+            self.census(&mut events)?;
+            events.push(now(Event::SnapshotEnd));
+        }
+        Ok(events)
     }
 
     fn skipped(&self) -> u64 {

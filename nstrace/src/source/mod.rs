@@ -35,7 +35,7 @@ pub trait Source {
     /// has to answer.
     fn account(&mut self) {}
 
-    /// What is begun and has to be ended when [`Source::next`] is called no more: a census whose end was still to come.
+    /// What is still owed when [`Source::next`] is called no more: losses of the last moment, and the census that repairs them.
     fn finish(&mut self) -> anyhow::Result<Vec<Stamped>> {
         Ok(Vec::new())
     }

@@ -40,6 +40,11 @@ impl Recensus {
         self.ends.take().is_some()
     }
 
+    /// Nothing more is waited for. Whether a census was.
+    pub fn forgo(&mut self) -> bool {
+        self.due.take().is_some()
+    }
+
     /// Now is the time for a census. While the ring is full of older records it would be stale before it is applied, so it waits,
     /// but not for ever; only for the end of the one before.
     pub fn is_due(&self, now: Instant, quiet: bool) -> bool {
@@ -84,5 +89,8 @@ mod tests {
         assert!(recensus.drained(2));
         assert!(!recensus.drained(3), "once");
         assert!(recensus.is_due(start, true));
+        assert!(!recensus.end(), "it is over");
+        assert!(recensus.forgo());
+        assert!(!recensus.forgo() && !recensus.is_due(start, true));
     }
 }
