@@ -160,7 +160,8 @@ impl Live {
     }
 
     fn housekeeping(&mut self, quiet: bool, events: &mut Vec<Stamped>) {
-        if !quiet && self.housekeeping.elapsed() < HOUSEKEEPING {
+        let is_due = quiet || self.housekeeping.elapsed() >= HOUSEKEEPING;
+        if !is_due && !self.losses.are_untold(&self.tracer.counters) {
             return;
         }
         self.housekeeping = Instant::now();
@@ -198,6 +199,8 @@ impl Source for Live {
         let mut accounted = None;
         match drained {
             Some(Drained::Records(batch)) => {
+                // What was dropped is told before what follows from that.
+                self.housekeeping(false, &mut events);
                 for record in batch.records() {
                     let mut stamped = decode(record)?;
                     self.losses.saw(stamped.stamp);

@@ -32,6 +32,12 @@ impl Losses {
         self.numbers.saw(stamp);
     }
 
+    /// Records have been dropped that [`Self::check`] has not told yet. Costs next to nothing.
+    pub fn are_untold(&self, counters: &Counters) -> bool {
+        let dropped: u64 = counters.dropped().iter().map(|(_, total)| total).sum();
+        dropped > self.dropped.values().sum()
+    }
+
     /// Losses since the last call.
     pub fn check(&mut self, counters: &mut Counters) -> Vec<Loss> {
         let mut lost = Vec::new();
