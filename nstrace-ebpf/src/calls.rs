@@ -1,27 +1,24 @@
 //! Results of the namespace-changing system calls.
 //!
 //! kprobe and fentry mode only want the failures: successes are seen where they take effect (`switch`, `creds`, `born`).
-//! Tracepoint mode has no such place and compares the task's slots at a call's entry with those at its exit.
+//! Tracepoint mode has no such place: see [`crate::entered`].
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_user},
-    macros::{fexit, map, tracepoint},
-    maps::LruHashMap,
+    helpers::generated::bpf_probe_read_user,
+    macros::{fexit, tracepoint},
     programs::{FExitContext, TracePointContext},
 };
 use nstrace_common::{
-    record::{Return, Transition, hook, kind},
-    slots::{CLONE_NEW_ANY, Slots},
+    record::{Return, hook, kind},
+    slots::CLONE_NEW_ANY,
 };
 
 use crate::{
-    config::{doubled, offset},
+    config::offset,
     emit::{lose, reserve},
-    kernel_memory::{Kptr, load_ptr, load_u64},
-    namespace::{describe_changed, describe_user},
+    kernel_memory::{Kptr, load_u64},
     preempt::uninterrupted,
-    slots::{empty_slots, write_task_slots},
     syscall::{CLONE, CLONE3, VFORK, write_call},
     task::{current, is_self, write_task},
     told::{self, Copy},
@@ -99,7 +96,7 @@ fn cloned(args: Kptr, ret: i32, this: Copy) {
 const EXIT_RET: usize = 16;
 
 #[inline(always)]
-fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
+pub fn tracepoint_ret(ctx: &TracePointContext) -> i32 {
     // SAFETY: the record of a syscall exit tracepoint is 24 bytes long; context loads need no helper.
     unsafe { ctx.as_ptr().cast::<u8>().add(EXIT_RET).cast::<i64>().read_volatile() as i32 }
 }
@@ -262,7 +259,7 @@ fn clone_failed(ret: i32, flags: u64, this: Copy) {
 
 /// What `current` asked setns or unshare for, and what came of it.
 #[inline(always)]
-fn asked(ret: i32) -> u64 {
+pub fn asked(ret: i32) -> u64 {
     let regs = saved_regs();
     let (first, second) = (load_u64(regs, offset!(pt_regs_di)), load_u64(regs, offset!(pt_regs_si)));
     first ^ second.rotate_left(16) ^ u64::from(ret as u32) << 32
@@ -279,7 +276,7 @@ fn failed(ret: i32, by: u16, this: Copy) {
 }
 
 #[inline(always)]
-fn tell_failure(ret: i32, by: u16) {
+pub fn tell_failure(ret: i32, by: u16) {
     let task = current();
     let Some(mut entry) = reserve::<Return>(kind::RETURN, by) else { return };
     let to = entry.as_mut_ptr();
@@ -287,133 +284,6 @@ fn tell_failure(ret: i32, by: u16) {
     unsafe {
         write_call(&raw mut (*to).call, task, ret);
         write_task(&raw mut (*to).task, task);
-    }
-    entry.submit(0);
-}
-
-/// Slots at the entry of setns or unshare, by tid. LRU: what is pushed out is told as lost at the return.
-#[map]
-static ENTERED: LruHashMap<u32, Slots> = LruHashMap::with_max_entries(4096, 0);
-
-#[tracepoint]
-pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    entered(hook::SETNS, Copy::Earliest);
-    0
-}
-
-#[tracepoint]
-pub fn sys_enter_setns_again(_ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    entered(hook::SETNS, Copy::Last);
-    0
-}
-
-#[tracepoint]
-pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    entered(hook::UNSHARE, Copy::Earliest);
-    0
-}
-
-#[tracepoint]
-pub fn sys_enter_unshare_again(_ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    entered(hook::UNSHARE, Copy::Last);
-    0
-}
-
-#[tracepoint]
-pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Earliest);
-    0
-}
-
-#[tracepoint]
-pub fn sys_exit_setns_again(ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Last);
-    0
-}
-
-#[tracepoint]
-pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earliest);
-    0
-}
-
-#[tracepoint]
-pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
-    let _guard = uninterrupted();
-    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Last);
-    0
-}
-
-#[inline(always)]
-fn entered(by: u16, this: Copy) {
-    if is_self() {
-        return;
-    }
-    // SAFETY: no preconditions.
-    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if matches!(this, Copy::Earliest) {
-        forget_call(tid, by);
-    }
-    let mut slots = empty_slots();
-    // SAFETY: `slots` is writable.
-    unsafe { write_task_slots(&raw mut slots, current()) };
-    let _ = ENTERED.insert(&tid, &slots, 0);
-}
-
-/// A task is past its last setns or unshare. Every return takes away what the entry left, so if it is there still, all programs at
-/// the return were skipped.
-#[inline(always)]
-pub fn forget_call(tid: u32, by: u16) {
-    // SAFETY: only asked whether there is one.
-    if doubled() && unsafe { ENTERED.get(&tid) }.is_some() {
-        let _ = ENTERED.remove(&tid);
-        lose(by);
-    }
-}
-
-#[inline(always)]
-fn returned(ret: i32, by: u16, this: Copy) {
-    if is_self() || told::is_told_by_other(by, this, || asked(ret)) {
-        return;
-    }
-    // SAFETY: no preconditions.
-    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if ret < 0 {
-        let _ = ENTERED.remove(&tid);
-        tell_failure(ret, by);
-        return;
-    }
-    // SAFETY: copied out at once; only this task writes its own entry.
-    let before = match unsafe { ENTERED.get(&tid) } {
-        Some(slots) => *slots,
-        // The entry was pushed out of the map, or its program was skipped: what the call changed cannot be told.
-        None => {
-            lose(by);
-            empty_slots()
-        }
-    };
-    let _ = ENTERED.remove(&tid);
-    let task = current();
-    let mut after = empty_slots();
-    // SAFETY: `after` is writable.
-    unsafe { write_task_slots(&raw mut after, task) };
-    describe_changed(load_ptr(task, offset!(task_nsproxy)), &before, &after, by);
-    describe_user(load_ptr(task, offset!(task_real_cred)), &before, &after, by);
-    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
-    let to = entry.as_mut_ptr();
-    // SAFETY: the entry is as large as `Transition`.
-    unsafe {
-        write_call(&raw mut (*to).call, task, ret);
-        write_task(&raw mut (*to).task, task);
-        (*to).before = before;
-        (*to).after = after;
     }
     entry.submit(0);
 }

@@ -14,9 +14,9 @@ use aya_ebpf::{
 use nstrace_common::record::{TaskState, hook, kind};
 
 use crate::{
-    calls::forget_call,
     config::offset,
     emit::{crowded, debug, reserve},
+    entered::forget_call,
     initial::all_initial,
     kernel_memory::{Kptr, load_u32},
     preempt::uninterrupted,

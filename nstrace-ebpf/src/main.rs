@@ -18,6 +18,7 @@ mod deed_mounts;
 mod deed_sockets;
 mod deed_tasks;
 mod emit;
+mod entered;
 mod freed;
 mod initial;
 mod install;

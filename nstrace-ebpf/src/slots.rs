@@ -45,7 +45,7 @@ pub(crate) use for_each_nsproxy_slot;
 
 /// Slots of which nothing is known.
 #[inline(always)]
-pub fn empty_slots() -> Slots {
+pub const fn empty_slots() -> Slots {
     Slots { id: [0; SLOTS], inum: [0; SLOTS] }
 }
 

@@ -67,6 +67,24 @@ fn sees_the_life_of_members() {
     }
 }
 
+/// Tracepoint mode too, which has to work wherever the others cannot be had, and whose programs no other test here loads on kernels
+/// that let kprobes in.
+#[test]
+fn no_verifier_refuses_a_program() {
+    let _turn = one_at_a_time();
+    if !program::live() {
+        return;
+    }
+    for attach in [program::attach().as_str(), "tracepoint"] {
+        let (_, document, _) = document(attach);
+        let hooks = document["facts"].as_array().into_iter().flatten().filter_map(|fact| fact["hooks"].as_array());
+        let reasons: Vec<&str> = hooks.flatten().filter_map(|hook| hook["rejected"].as_str()).collect();
+        assert!(!reasons.is_empty(), "{attach}: hooks of other modes are listed with a reason");
+        let refused: Vec<&&str> = reasons.iter().filter(|reason| reason.contains("verifier")).collect();
+        assert!(refused.is_empty(), "{attach}: {refused:?}");
+    }
+}
+
 /// For people: every fact is named, and so is what hides it.
 #[test]
 fn text_names_every_fact() {

@@ -1,0 +1,177 @@
+//! setns and unshare in tracepoint mode: the task's slots at a call's entry against those at its exit.
+
+use aya_ebpf::{
+    helpers::generated::bpf_get_current_pid_tgid,
+    macros::{map, tracepoint},
+    maps::LruHashMap,
+    programs::TracePointContext,
+};
+use nstrace_common::{
+    record::{Transition, hook, kind},
+    slots::Slots,
+};
+
+use crate::{
+    calls::{asked, tell_failure, tracepoint_ret},
+    config::{doubled, offset},
+    emit::{lose, reserve},
+    kernel_memory::{Kptr, load_ptr},
+    namespace::{describe_changed, describe_user},
+    preempt::uninterrupted,
+    slots::{empty_slots, write_task_slots},
+    syscall::write_call,
+    task::{current, is_self, write_task},
+    told::{self, Copy},
+};
+
+/// A task in setns or unshare.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Entered {
+    before: Slots,
+    /// Written at the return. Here, since both together leave the stack too small before 6.8 (each frame counts 32 bytes at least).
+    after: Slots,
+}
+
+/// By tid. LRU: what is pushed out is told as lost at the return.
+#[map]
+static ENTERED: LruHashMap<u32, Entered> = LruHashMap::with_max_entries(4096, 0);
+
+/// What a new entry is copied from: too large for the stack.
+static NOTHING: Entered = Entered { before: empty_slots(), after: empty_slots() };
+
+/// A new entry for `current`.
+#[inline(always)]
+fn enter(tid: u32) -> Option<*mut Entered> {
+    let _ = ENTERED.insert(&tid, &NOTHING, 0);
+    ENTERED.get_ptr_mut(&tid)
+}
+
+#[tracepoint]
+pub fn sys_enter_setns(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    entered(hook::SETNS, Copy::Earliest);
+    0
+}
+
+#[tracepoint]
+pub fn sys_enter_setns_again(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    entered(hook::SETNS, Copy::Last);
+    0
+}
+
+#[tracepoint]
+pub fn sys_enter_unshare(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    entered(hook::UNSHARE, Copy::Earliest);
+    0
+}
+
+#[tracepoint]
+pub fn sys_enter_unshare_again(_ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    entered(hook::UNSHARE, Copy::Last);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Earliest);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns_again(ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Last);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Earliest);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Last);
+    0
+}
+
+#[inline(always)]
+fn entered(by: u16, this: Copy) {
+    if is_self() {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    if matches!(this, Copy::Earliest) {
+        forget_call(tid, by);
+    }
+    let Some(call) = enter(tid) else { return };
+    // SAFETY: an element of the map is writable; only this task writes its own.
+    unsafe { write_task_slots(&raw mut (*call).before, current()) };
+}
+
+/// A task is past its last setns or unshare. Every return takes away what the entry left, so if it is there still, all programs at
+/// the return were skipped.
+#[inline(always)]
+pub fn forget_call(tid: u32, by: u16) {
+    // SAFETY: only asked whether there is one.
+    if doubled() && unsafe { ENTERED.get(&tid) }.is_some() {
+        let _ = ENTERED.remove(&tid);
+        lose(by);
+    }
+}
+
+#[inline(always)]
+fn returned(ret: i32, by: u16, this: Copy) {
+    if is_self() || told::is_told_by_other(by, this, || asked(ret)) {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    if ret < 0 {
+        let _ = ENTERED.remove(&tid);
+        tell_failure(ret, by);
+        return;
+    }
+    let call = match ENTERED.get_ptr_mut(&tid) {
+        Some(call) => call,
+        // The entry was pushed out of the map, or its program was skipped: what the call changed cannot be told.
+        None => {
+            lose(by);
+            let Some(call) = enter(tid) else { return };
+            call
+        }
+    };
+    let task = current();
+    // SAFETY: an element of the map is writable; only this task writes its own.
+    let (before, after) = unsafe {
+        write_task_slots(&raw mut (*call).after, task);
+        (&(*call).before, &(*call).after)
+    };
+    describe_changed(load_ptr(task, offset!(task_nsproxy)), before, after, by);
+    describe_user(load_ptr(task, offset!(task_real_cred)), before, after, by);
+    tell_transition(task, before, after, ret, by);
+    let _ = ENTERED.remove(&tid);
+}
+
+#[inline(always)]
+fn tell_transition(task: Kptr, before: &Slots, after: &Slots, ret: i32, by: u16) {
+    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
+    let to = entry.as_mut_ptr();
+    // SAFETY: the entry is as large as `Transition`.
+    unsafe {
+        write_call(&raw mut (*to).call, task, ret);
+        write_task(&raw mut (*to).task, task);
+        (*to).before = *before;
+        (*to).after = *after;
+    }
+    entry.submit(0);
+}
