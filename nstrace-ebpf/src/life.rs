@@ -1,11 +1,11 @@
 //! exec and exit of tasks.
 //!
-//! On a preemptible kernel a task can be preempted inside a BTF tracepoint or trampoline program, and the kernel then
-//! skips that program for every other task of the CPU. So there the collector attaches a second copy of each (`*_again`),
-//! which has a counter of its own; the model merges what both report (refusals, of which it cannot know how many there were, have
-//! three and a mark: [`crate::told`]). That is not enough for births and deaths, of which there
-//! are many: while one task is kept inside the first copy and another one inside the second, a third one is missed by both.
-//! They are looked for by a third program, which cannot be preempted.
+//! On a preemptible kernel a task can be preempted inside a BTF tracepoint or trampoline program, and the kernel then skips
+//! that program for every other task of the CPU. So there the collector attaches a second copy of each (`*_again`), which has a
+//! counter of its own; the model merges what both report (refusals, of which it cannot know how many there were, have three and
+//! a mark: [`crate::told`]). That is not enough for births and deaths, of which there are many: while one task is kept inside
+//! the first copy and another one inside the second, a third one is missed by both. They are looked for by a third program,
+//! which cannot be preempted.
 
 use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},

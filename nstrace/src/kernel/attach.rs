@@ -92,15 +92,10 @@ pub fn attach(ebpf: &mut Ebpf, btf: &aya::Btf, hook: Hook) -> Result<(), Refusal
             once(program.load())?;
             program.attach(function, 0)?;
         }
-        Attach::Syscall(name) => {
+        Attach::Syscall(path) | Attach::Event(path) => {
             let program: &mut TracePoint = program.try_into()?;
             once(program.load())?;
-            program.attach("syscalls", name)?;
-        }
-        Attach::Event(path) => {
-            let program: &mut TracePoint = program.try_into()?;
-            once(program.load())?;
-            let (category, name) = path.split_once('/').unwrap_or(("", path));
+            let (category, name) = path.split_once('/').unwrap_or(("syscalls", path));
             program.attach(category, name)?;
         }
         Attach::NsfsHandle => {}

@@ -55,19 +55,8 @@ pub const fn hook_name(by: u16) -> &'static str {
 /// Programs that run at every clone of the machine and have something to say only about one that asked for namespaces and
 /// failed. A skipped run of theirs is, but for chance, no lost record; taking it for one would ask for a census each time.
 /// [`Counters::skipped`] has them all the same. What `copy_namespaces` made is told again by the child's birth; if there is none,
-/// nobody was ever in it.
-const SPEAK_RARELY: [&str; 10] = [
-    "fexit_copy_namespaces",
-    "sys_exit_clone",
-    "sys_exit_clone_again",
-    "sys_exit_clone_third",
-    "sys_exit_clone3",
-    "sys_exit_clone3_again",
-    "sys_exit_clone3_third",
-    "fexit_kernel_clone",
-    "fexit_kernel_clone_again",
-    "fexit_kernel_clone_third",
-];
+/// nobody was ever in it. See [`Hook::bare`].
+const SPEAK_RARELY: [&str; 4] = ["copy_namespaces", "sys_exit_clone", "sys_exit_clone3", "kernel_clone"];
 
 /// Loss counters of the running programs.
 #[expect(missing_debug_implementations, reason = "aya's map types have none")]
@@ -108,7 +97,7 @@ impl Counters {
             let program = ebpf.program(hook.program);
             if !known && let Some(fd) = program.and_then(program_fd) {
                 let doubled = hooks.iter().any(|h| h.is_copy_of(*hook));
-                let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.program);
+                let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.bare());
                 let loses = !doubled && !rare;
                 let kprobes = program.and_then(kprobe_links).unwrap_or_default();
                 programs.push(Attached { hook: *hook, fd, kprobes, rare, loses, told: 0 });
@@ -129,6 +118,11 @@ impl Counters {
     pub fn dropped(&self) -> Vec<(&'static str, u64)> {
         let by_hook = (0_u16..).zip(self.drops.by_hook());
         by_hook.filter(|(_, sum)| *sum > 0).map(|(by, sum)| (hook_name(by), sum)).collect()
+    }
+
+    /// As [`Self::dropped`], of all hooks together. Costs next to nothing.
+    pub fn dropped_in_all(&self) -> u64 {
+        self.drops.by_hook().into_iter().sum()
     }
 
     /// Of the dropped records of a hook, how many while a task of which cgroup (its 64-bit id) ran. A kernel map that forgets

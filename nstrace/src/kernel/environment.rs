@@ -183,7 +183,7 @@ pub fn config(typed: bool, preemptible: bool, preempt_disable: bool, btf: &Btf, 
         casts: 0,
         share: 0,
         doubled: u32::from(preemptible),
-        preempt_disable: u32::from(preemptible && preempt_disable),
+        preempt_disable: u32::from(preempt_disable),
     }
 }
 

@@ -90,15 +90,15 @@ impl Hook {
     /// Both programs tell the same, alone or together: `fentry_X`, `fexit_X`, `kprobe_X`, `kretprobe_X`, `X_again`, `X_third` and
     /// `X_elsewhere` for the same X.
     pub fn is_copy_of(self, other: Self) -> bool {
-        fn bare(program: &str) -> &str {
-            let program =
-                ["_again", "_third", "_elsewhere"].iter().find_map(|end| program.strip_suffix(end)).unwrap_or(program);
-            ["fentry_", "fexit_", "kprobe_", "kretprobe_"]
-                .iter()
-                .find_map(|way| program.strip_prefix(way))
-                .unwrap_or(program)
-        }
-        self.program != other.program && bare(self.program) == bare(other.program)
+        self.program != other.program && self.bare() == other.bare()
+    }
+
+    /// X of [`Self::is_copy_of`].
+    pub fn bare(self) -> &'static str {
+        let ends = ["_again", "_third", "_elsewhere"];
+        let program = ends.iter().find_map(|end| self.program.strip_suffix(end)).unwrap_or(self.program);
+        let ways = ["fentry_", "fexit_", "kprobe_", "kretprobe_"];
+        ways.iter().find_map(|way| program.strip_prefix(way)).unwrap_or(program)
     }
 }
 
@@ -135,8 +135,7 @@ pub struct Fact {
     pub auto: Auto,
     /// For preemptible kernels, where a BTF tracepoint or trampoline program is skipped while another task was preempted inside
     /// it (since 7.x also one at a system call's tracepoint): second and third copies, each for a hook of the candidates at the same
-    /// place (not needed beside a kprobe there); and other places that tell the same, best first, of which the first one is attached
-    /// that can be.
+    /// place (not needed beside a kprobe there); and another place that tells the same.
     pub again: &'static [Hook],
     /// What is unseen when no candidate can be used.
     pub without: &'static str,

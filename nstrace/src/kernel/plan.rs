@@ -112,7 +112,6 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
         }
     }
     if offer.preemptible || fact.auto == Auto::Both {
-        let mut elsewhere = false;
         // A softirq comes in between once.
         let wanted = fact.again.iter().filter(|copy| offer.preemptible || !copy.is_third());
         for &copy in wanted {
@@ -123,7 +122,7 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                 chosen.iter().any(|h| place(&h) && h.is_copy_of(copy)) && alone
             } else {
                 let is_allowed = mode.is_none() || copy.attach.mode().is_none_or(|own| mode == Some(own));
-                !elsewhere && is_allowed && !chosen.is_empty()
+                is_allowed && !chosen.is_empty()
             };
             if is_wanted && offer.objection(copy).is_none() {
                 let which = match (is_at_place, copy.is_third()) {
@@ -131,7 +130,6 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
                     (true, true) => "third copy",
                     (false, _) => "second place",
                 };
-                elsewhere |= !is_at_place;
                 chosen.push(copy);
                 uses.push(HookUse {
                     kind: copy.attach.kind(),

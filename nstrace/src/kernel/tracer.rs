@@ -86,7 +86,7 @@ fn start_in(environment: &Environment, options: &Options, surroundings: &Surroun
         offer.unusable.insert(PROBE_READS, "lockdown forbids bpf_probe_read_kernel".to_owned());
     }
     raise_memlock();
-    let preempt = PreemptFunctions::of(own_btf);
+    let preempt = if environment.preemptible { PreemptFunctions::of(own_btf) } else { None };
     let config = config(typed, environment.preemptible, preempt.is_some(), own_btf, surroundings.initial);
     let mut ebpf = load(&config, options, &resolved.layout, own_btf, &btf, preempt)?;
 

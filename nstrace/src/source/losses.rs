@@ -34,8 +34,7 @@ impl Losses {
 
     /// Records have been dropped that [`Self::check`] has not told yet. Costs next to nothing.
     pub fn are_untold(&self, counters: &Counters) -> bool {
-        let dropped: u64 = counters.dropped().iter().map(|(_, total)| total).sum();
-        dropped > self.dropped.values().sum()
+        counters.dropped_in_all() > self.dropped.values().sum()
     }
 
     /// Losses since the last call.
