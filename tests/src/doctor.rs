@@ -49,6 +49,11 @@ impl Facts {
         (fact.coverage == "none").then(|| fact.invisible.as_deref().unwrap_or("not seen"))
     }
 
+    /// `fact` is seen, but not all of it.
+    pub fn is_partial(&self, fact: &str) -> bool {
+        self.by_name.get(fact).is_some_and(|fact| fact.coverage == "partial")
+    }
+
     /// It says what detectors can see.
     pub fn tells_detectors(&self) -> bool {
         self.detectors

@@ -14,6 +14,8 @@ use crate::Options;
 pub struct Abilities {
     pub pins: bool,
     pub ends: bool,
+    /// A namespace is told as ended as soon as only a socket or the like holds it (6.19+, by nsfs file handles).
+    pub early_ends: bool,
     /// The census lists every namespace there is (6.18+).
     pub lists: bool,
     /// setns and unshare are seen when they return.
@@ -31,6 +33,7 @@ impl Abilities {
         Ok(Self {
             pins: facts.sees_pins(),
             ends: facts.unseen("destroyed").is_none(),
+            early_ends: facts.is_partial("destroyed") && release() >= (6, 19),
             lists: release() >= (6, 18),
             late: facts.unseen("setns-target").is_some(),
         })

@@ -53,12 +53,23 @@ pub fn with_walk(lives: &Lives, walk: &Walk, hidden: Option<&BTreeSet<Name>>) ->
 }
 
 /// Lines against the census. `all`: the kernel lists every namespace, so what is not in there does not live. `before`: the census
-/// before the watch, whose snapshot has what tasks and files lead to.
-pub fn with_census(lives: &Lives, census: &Census, all: bool, before: &Census) -> BTreeSet<String> {
+/// before the watch, whose snapshot has what tasks and files lead to. `early_ends`: what sockets and the like alone hold was told as
+/// ended.
+pub fn with_census(
+    lives: &Lives,
+    census: &Census,
+    all: bool,
+    before: &Census,
+    early_ends: Option<&Walk>,
+) -> BTreeSet<String> {
     let mut differences = BTreeSet::new();
+    let ended_early = |name: &Name, id: &Option<u64>| {
+        let is_held = |walk: &Walk| walk.seen.contains(name) || walk.held.contains(name);
+        early_ends.is_some_and(|walk| !is_held(walk)) && id.is_some_and(|id| lives.has_ended(id))
+    };
     for (name, id) in &census.living {
         match lives.living.get(name) {
-            None if before.living.get(name) == Some(id) => {}
+            None if before.living.get(name) == Some(id) || ended_early(name, id) => {}
             None => {
                 differences.insert(format!("{} id {id:?} lives by the census, and by no line", show(name)));
             }

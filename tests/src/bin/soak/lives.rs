@@ -127,6 +127,11 @@ impl Lives {
         self.markers.contains(&inum) && self.living.get(&("uts", inum)).is_none_or(|life| life.members.is_empty())
     }
 
+    /// The namespace with this 64-bit id was told as destroyed.
+    pub fn has_ended(&self, id: u64) -> bool {
+        self.ended_ids.contains(&id)
+    }
+
     pub fn read(&mut self, line: &Line) {
         self.lines += 1;
         if self.last.len() == LAST_LINES {

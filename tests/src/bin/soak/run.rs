@@ -79,6 +79,9 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     if !run.abilities.ends {
         program::note("not compared: ends of namespaces (doctor: they are not seen in this mode)");
     }
+    if run.abilities.early_ends {
+        program::note("not compared: what only a socket or the like holds (doctor: told as ended in this mode)");
+    }
     let divergence = match &options.script {
         Some(path) => {
             let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -280,7 +283,14 @@ impl<'a> Run<'a> {
         if self.abilities.ends {
             differences.extend(compare::with_walk(lives, &walk, self.abilities.pins.then_some(&hidden)));
             if let Some(census) = census {
-                differences.extend(compare::with_census(lives, &census, self.abilities.lists, &self.before));
+                let early_ends = self.abilities.early_ends.then_some(&walk);
+                differences.extend(compare::with_census(
+                    lives,
+                    &census,
+                    self.abilities.lists,
+                    &self.before,
+                    early_ends,
+                ));
             }
         }
         Ok(differences)
