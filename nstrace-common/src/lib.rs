@@ -8,6 +8,7 @@
 pub mod census;
 pub mod deed;
 pub mod deed_layout;
+pub mod entered;
 pub mod file;
 pub mod layout;
 pub mod record;

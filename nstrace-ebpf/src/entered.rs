@@ -7,6 +7,7 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 use nstrace_common::{
+    entered::Entered,
     record::{Transition, hook, kind},
     slots::Slots,
 };
@@ -14,7 +15,7 @@ use nstrace_common::{
 use crate::{
     calls::{asked, tell_failure, tracepoint_ret},
     config::{doubled, offset},
-    emit::{lose, reserve},
+    emit::{lose, now, reserve},
     kernel_memory::{Kptr, load_ptr},
     namespace::{describe_changed, describe_user},
     preempt::uninterrupted,
@@ -24,21 +25,12 @@ use crate::{
     told::{self, Copy},
 };
 
-/// A task in setns or unshare.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Entered {
-    before: Slots,
-    /// Written at the return. Here, since both together leave the stack too small before 6.8 (each frame counts 32 bytes at least).
-    after: Slots,
-}
-
 /// By tid. LRU: what is pushed out is told as lost at the return.
 #[map]
 static ENTERED: LruHashMap<u32, Entered> = LruHashMap::with_max_entries(4096, 0);
 
-/// What a new entry is copied from: too large for the stack.
-static NOTHING: Entered = Entered { before: empty_slots(), after: empty_slots() };
+/// What a new entry is copied from. Two sets of slots leave the stack too small before 6.8, where each frame counts 32 bytes at least.
+static NOTHING: Entered = Entered { before: empty_slots(), after: empty_slots(), boot_ns: 0, by: 0, seen_by_last: 0 };
 
 /// A new entry for `current`.
 #[inline(always)]
@@ -85,6 +77,13 @@ pub fn sys_exit_setns(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn sys_exit_setns_again(ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Middle);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_setns_third(ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
     returned(tracepoint_ret(&ctx), hook::SETNS, Copy::Last);
     0
 }
@@ -99,6 +98,13 @@ pub fn sys_exit_unshare(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn sys_exit_unshare_again(ctx: TracePointContext) -> u32 {
     let _guard = uninterrupted();
+    returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Middle);
+    0
+}
+
+#[tracepoint]
+pub fn sys_exit_unshare_third(ctx: TracePointContext) -> u32 {
+    let _guard = uninterrupted();
     returned(tracepoint_ret(&ctx), hook::UNSHARE, Copy::Last);
     0
 }
@@ -110,38 +116,58 @@ fn entered(by: u16, this: Copy) {
     }
     // SAFETY: no preconditions.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
-    if matches!(this, Copy::Earliest) {
-        forget_call(tid, by);
+    let is_last = matches!(this, Copy::Last);
+    if let Some(call) = ENTERED.get_ptr_mut(&tid) {
+        // SAFETY: an element of the map; only this task writes its own.
+        let of_this_call = is_last && unsafe { (*call).seen_by_last } == 0;
+        if !of_this_call {
+            forget_call(tid);
+        }
     }
     let Some(call) = enter(tid) else { return };
-    // SAFETY: an element of the map is writable; only this task writes its own.
-    unsafe { write_task_slots(&raw mut (*call).before, current()) };
+    // SAFETY: as above.
+    unsafe {
+        write_task_slots(&raw mut (*call).before, current());
+        (*call).boot_ns = now();
+        (*call).by = u32::from(by);
+        (*call).seen_by_last = u32::from(is_last);
+    }
 }
 
 /// A task is past its last setns or unshare. Every return takes away what the entry left, so if it is there still, all programs at
 /// the return were skipped.
 #[inline(always)]
-pub fn forget_call(tid: u32, by: u16) {
-    // SAFETY: only asked whether there is one.
-    if doubled() && unsafe { ENTERED.get(&tid) }.is_some() {
+pub fn forget_call(tid: u32) {
+    if !doubled() {
+        return;
+    }
+    if let Some(call) = ENTERED.get_ptr_mut(&tid) {
+        // SAFETY: an element of the map; only this task writes its own.
+        let by = unsafe { (*call).by };
         let _ = ENTERED.remove(&tid);
-        lose(by);
+        lose(by as u16);
     }
 }
 
 #[inline(always)]
 fn returned(ret: i32, by: u16, this: Copy) {
-    if is_self() || told::is_told_by_other(by, this, || asked(ret)) {
+    if is_self() {
         return;
     }
     // SAFETY: no preconditions.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    let told = told::is_told_by_other(by, this, || asked(ret));
+    let call = ENTERED.get_ptr_mut(&tid);
+    // Who tells takes the entry away: if it is there, the mark is of another call.
+    if told && call.is_none() {
+        return;
+    }
     if ret < 0 {
         let _ = ENTERED.remove(&tid);
         tell_failure(ret, by);
         return;
     }
-    let call = match ENTERED.get_ptr_mut(&tid) {
+    let call = match call {
         Some(call) => call,
         // The entry was pushed out of the map, or its program was skipped: what the call changed cannot be told.
         None => {

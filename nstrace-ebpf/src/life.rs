@@ -89,7 +89,7 @@ fn dies(task: Kptr) {
     if !told::is_told(hook::SCHED_PROCESS_EXIT, tid, incarnation)
         && state(task, kind::EXIT, hook::SCHED_PROCESS_EXIT, 0)
     {
-        forget_call(tid, hook::SETNS);
+        forget_call(tid);
         told::tell(hook::SCHED_PROCESS_EXIT, tid, incarnation);
     }
 }

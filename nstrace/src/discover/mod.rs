@@ -16,6 +16,7 @@ mod raw;
 mod read;
 pub mod rooted;
 pub mod snapshot;
+mod system_call;
 mod task_files;
 mod tasks;
 

@@ -160,8 +160,11 @@ pub(super) const fn full(modes: &'static [Mode], hooks: &'static [Hook]) -> Cand
     Candidate { modes, hooks, invisible: None }
 }
 
+/// One of the programs that keep what a call began with for those at its return.
+pub const CALL_ENTRY: &str = "sys_enter_setns";
+
 const CALL_EXITS: &[Hook] = &[
-    hook("sys_enter_setns", Syscall("sys_enter_setns")),
+    hook(CALL_ENTRY, Syscall("sys_enter_setns")),
     hook("sys_exit_setns", Syscall("sys_exit_setns")),
     hook("sys_enter_unshare", Syscall("sys_enter_unshare")),
     hook("sys_exit_unshare", Syscall("sys_exit_unshare")),
@@ -226,8 +229,10 @@ const LIFE: &[Fact] = &[
             hook("fentry_switch_task_namespaces_third", Fentry("switch_task_namespaces")),
             hook("sys_enter_setns_again", Syscall("sys_enter_setns")),
             hook("sys_exit_setns_again", Syscall("sys_exit_setns")),
+            hook("sys_exit_setns_third", Syscall("sys_exit_setns")),
             hook("sys_enter_unshare_again", Syscall("sys_enter_unshare")),
             hook("sys_exit_unshare_again", Syscall("sys_exit_unshare")),
+            hook("sys_exit_unshare_third", Syscall("sys_exit_unshare")),
         ],
         without: "setns and unshare; mount tracefs, or use a kernel with kprobes or BPF trampolines",
         detectors: &["NST-001", "NST-012", "NST-017"],

@@ -26,6 +26,7 @@ mod ring;
 mod task_iterator;
 mod together;
 mod tracer;
+mod unreturned;
 
 pub use counters::{Counters, hook_name};
 pub use ring::{Batch, Drained, RingReader};

@@ -19,7 +19,7 @@ use super::{
     detectors::detectors,
     drops::Drops,
     environment::{Environment, config},
-    facts::Hook,
+    facts::{CALL_ENTRY, Hook},
     layout::resolve,
     object,
     plan::{PROBE_READS, Plan, plan},
@@ -27,6 +27,7 @@ use super::{
     report::{AttachMode, Check, Coverage, Report},
     ring::RingReader,
     task_iterator::read_tasks,
+    unreturned::Unreturned,
 };
 
 /// How to attach.
@@ -54,6 +55,8 @@ pub struct Tracer {
     btf: aya::Btf,
     pub ring: RingReader,
     pub counters: Counters,
+    /// None where no return is missed, or calls are not what changes are told by.
+    pub unreturned: Option<Unreturned>,
     pub report: Report,
     /// What the programs were told of this kernel's structures.
     pub layout: Layout,
@@ -116,12 +119,14 @@ fn start_in(environment: &Environment, options: &Options, surroundings: &Surroun
     };
     let Some(ring) = ebpf.take_map("EVENTS") else { bail!("the object has no map EVENTS") };
     let counters = Counters::new(&mut ebpf, &chosen.hooks, environment.preemptible)?;
+    let pairs = environment.preemptible && chosen.hooks.iter().any(|hook| hook.program == CALL_ENTRY);
+    let unreturned = if pairs { Some(Unreturned::new(&mut ebpf)?) } else { None };
     let mut report = report(environment, &resolved.missing, options.attach, chosen);
     for (hook, log) in refusals.into_iter().filter(|(_, log): &(Hook, String)| !log.is_empty()) {
         report.add_verifier_log(hook.attach.kind(), hook.attach.target(), &log);
     }
     let ring = RingReader::start(RingBuf::try_from(ring)?)?;
-    Ok(Tracer { ebpf, btf, ring, counters, report, layout: resolved.layout })
+    Ok(Tracer { ebpf, btf, ring, counters, unreturned, report, layout: resolved.layout })
 }
 
 impl Tracer {

@@ -171,7 +171,12 @@ impl Live {
             events.push(self.clock_event());
         }
         let before = events.len();
-        for Loss { count, hook, cgroup } in self.losses.check(&mut self.tracer.counters) {
+        let mut losses = self.losses.check(&mut self.tracer.counters);
+        if let Some(unreturned) = &mut self.tracer.unreturned {
+            let hooks = unreturned.take(clock::boot_ns(), |tid| self.proc.is_past_namespace_calls(tid));
+            losses.extend(hooks.into_iter().map(|hook| Loss { count: 1, hook: Some(hook), cgroup: None }));
+        }
+        for Loss { count, hook, cgroup } in losses {
             let lost = now(Event::Lost { count, hook: hook.map(Cow::Borrowed), cgroup });
             // Its records may all be among the lost ones.
             if let Some(cgroup) = cgroup {
