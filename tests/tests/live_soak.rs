@@ -43,6 +43,15 @@ fn workers_side_by_side() {
     }
 }
 
+/// The mode that is left where the kernel lets no other in, on kernels that do: natively it is the only one.
+#[test]
+fn workers_in_tracepoint_mode() {
+    let _turn = one_at_a_time();
+    if program::in_guest() && !program::again() {
+        agrees(&["--ops", "450", "--seed", "14", "--attach", "tracepoint"]);
+    }
+}
+
 #[test]
 fn one_worker() {
     soak(&["--ops", OPERATIONS, "--seed", "12", "--workers", "1"]);
