@@ -3,11 +3,12 @@
 //! On a preemptible kernel a task can be preempted inside a BTF tracepoint or trampoline program, and the kernel then skips
 //! that program for every other task of the CPU. So there the collector attaches a second copy of each (`*_again`), which has a
 //! counter of its own; the model merges what both report (refusals, of which it cannot know how many there were, have three and
-//! a mark: [`crate::told`]). That is not enough for births and deaths, of which there are many: while one task is kept inside
-//! the first copy and another one inside the second, a third one is missed by both. They are looked for by a third program,
+//! a mark: [`crate::told`]). That is not enough for births, executions and deaths, of which there are many: while one task is kept
+//! inside the first copy and another one inside the second, a third one is missed by both. They are looked for by a third program,
 //! which cannot be preempted.
 
 use aya_ebpf::{
+    EbpfContext,
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
@@ -64,7 +65,19 @@ pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> u32 {
     0
 }
 
+/// `sched/sched_process_exec`: 8 bytes of common fields, where the file's name lies, the task's number, and the one it had before.
+const EXEC_OLD_PID: usize = 16;
+
 /// The same by perf, which is not preempted.
+#[tracepoint]
+pub fn sched_process_exec_elsewhere(ctx: TracePointContext) -> u32 {
+    // SAFETY: the record of the tracepoint is 20 bytes long; context loads need no helper.
+    let old_pid = unsafe { ctx.as_ptr().cast::<u8>().add(EXEC_OLD_PID).cast::<u32>().read_volatile() };
+    executed(current(), old_pid);
+    0
+}
+
+/// As [`sched_process_exec_elsewhere`].
 #[tracepoint]
 pub fn sched_process_exit_elsewhere(_ctx: TracePointContext) -> u32 {
     let task = current();

@@ -199,7 +199,10 @@ const LIFE: &[Fact] = &[
         meaning: "a task executes a program, and enters its time namespace (6.12+)",
         candidates: &[full(ANY, &[hook("sched_process_exec", TpBtf("sched_process_exec"))])],
         auto: Auto::First,
-        again: &[hook("sched_process_exec_again", TpBtf("sched_process_exec"))],
+        again: &[
+            hook("sched_process_exec_again", TpBtf("sched_process_exec")),
+            hook("sched_process_exec_elsewhere", Event("sched/sched_process_exec")),
+        ],
         without: "time namespaces entered by exec",
         detectors: &[],
     },
