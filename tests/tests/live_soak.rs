@@ -48,7 +48,7 @@ fn workers_side_by_side() {
 fn workers_in_tracepoint_mode() {
     let _turn = one_at_a_time();
     if program::in_guest() && !program::again() {
-        agrees(&["--ops", "450", "--seed", "14", "--attach", "tracepoint"]);
+        agrees(&["--ops", "300", "--seed", "14", "--attach", "tracepoint"]);
     }
 }
 
