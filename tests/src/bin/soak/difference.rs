@@ -145,7 +145,7 @@ fn sorted_exits(items: &[Item]) -> Vec<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
+    use crate::{record::Record, walk::Walk};
 
     const INITIAL: [u32; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 5, 8];
     const UTS: usize = 2;
@@ -192,6 +192,19 @@ mod tests {
                 tolerated
             );
         }
+    }
+
+    #[test]
+    fn a_process_that_was_killed_before_its_parent_knew_it_is_buried_once() {
+        let (mut expected, _) = wanderer(&[]);
+        let born = |pid| Record::Born { pid, parent: 10, call: "fork".to_owned(), flags: 0, slots: INITIAL };
+        expected.read(&born(11));
+        expected.read(&born(12));
+        expected.read(&Record::Killed { pid: None, parent: 10 });
+        let mut walk = Walk::default();
+        walk.members.insert(("uts", 1), BTreeSet::from([10]));
+        assert_eq!(expected.unsaid_ends(&walk).len(), 1, "one of two was killed");
+        assert_eq!(expected.unsaid_ends(&walk).len(), 1, "the other one has to be told");
     }
 
     #[test]

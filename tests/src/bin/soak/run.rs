@@ -264,10 +264,10 @@ impl<'a> Run<'a> {
         self.looks += 1;
         let walk = Walk::now(self.abilities.pins);
         let census = with_census.then(Census::now).transpose()?;
+        let mut differences = self.expected.unsaid_ends(&walk);
         let hidden = self.expected.hidden_holders();
         let guard = self.stream.lives();
         let lives = &guard.0;
-        let mut differences = self.expected.unsaid_ends(&walk);
         if guard.1 {
             differences.insert("nstrace watch has ended".to_owned());
         }
