@@ -184,7 +184,7 @@ fn elsewhere_only_softirqs_need_a_second_copy() {
 }
 
 #[test]
-fn preemptible_kernels_look_for_births_and_deaths_where_nobody_is_preempted() {
+fn preemptible_kernels_look_for_births_executions_and_deaths_where_nobody_is_preempted() {
     let mut offer = offer(&btf("7.3"));
     offer.tracepoints.insert("sched_wakeup_new".to_owned());
     let elsewhere = |offer: &Offer, mode| -> Vec<Hook> {
@@ -197,7 +197,7 @@ fn preemptible_kernels_look_for_births_and_deaths_where_nobody_is_preempted() {
         let hooks = elsewhere(&offer, mode);
         assert_eq!(
             hooks.iter().map(|h| h.program).collect::<Vec<_>>(),
-            ["task_newtask_elsewhere", "sched_process_exit_elsewhere"]
+            ["task_newtask_elsewhere", "sched_process_exec_elsewhere", "sched_process_exit_elsewhere"]
         );
         assert!(hooks.iter().all(|h| !h.attach.is_preemptible()));
     }

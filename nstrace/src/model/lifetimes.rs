@@ -21,6 +21,9 @@ pub(super) struct Maker<'a> {
     pub call: &'a Call,
 }
 
+/// Nobody joins a namespace and leaves it again so long before the call that makes it returns, nanoseconds.
+const MAKING: u64 = 100_000_000;
+
 impl Maker<'_> {
     fn creation(&self, stamp: Stamp) -> Box<Creation> {
         Box::new(Creation::new(stamp.boot_ns, self.call.via, self.call.flags, self.task))
@@ -48,13 +51,14 @@ impl World {
             Lookup::Other(ns) => self.displace(stamp, ns, out),
             Lookup::Live { ns, by_id } => {
                 let known = self.namespaces.get(ns);
-                // The kernel has just made a namespace of this number. One that was seen before, and whose origin is
-                // known, is another one, whose end was lost. One of unknown origin is this one: another task's record
-                // (it joined through /proc) came before that of the maker.
+                // The kernel has just made a namespace of this number. One that was seen before is another one, whose end was
+                // lost, when its origin is known or it was left by all. Else it is this one: another task's record (it joined
+                // through /proc) came before that of the maker.
                 if stamp.boot_ns < known.first_seen && !by_id && !known.snapshot && !known.initial {
                     return None;
                 }
-                let is_older = known.first_seen < stamp.boot_ns && (known.snapshot || known.creation.is_some());
+                let has_past = known.snapshot || known.creation.is_some() || known.is_left_since(stamp.boot_ns, MAKING);
+                let is_older = known.first_seen < stamp.boot_ns && has_past;
                 if maker.is_none() || by_id || known.initial || !is_older {
                     self.recognise(stamp, ns, name, maker);
                     return Some(ns);

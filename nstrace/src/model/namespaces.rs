@@ -78,6 +78,12 @@ impl Namespace {
         self.initial
     }
 
+    /// For `time` before `boot_ns` nobody has been seen in it, nor anything that holds it.
+    pub(super) fn is_left_since(&self, boot_ns: u64, time: u64) -> bool {
+        let is_left = self.sets == 0 && self.nprocs == 0 && !self.pinned;
+        is_left && self.release.as_ref().is_some_and(|last| boot_ns.saturating_sub(last.boot_ns) > time)
+    }
+
     /// Processes with a thread in it; None for an initial namespace, whose members are not followed.
     pub fn nprocs(&self) -> Option<u32> {
         (!self.initial).then_some(self.nprocs)
