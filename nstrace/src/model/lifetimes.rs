@@ -22,7 +22,7 @@ pub(super) struct Maker<'a> {
 }
 
 /// Nobody joins a namespace and leaves it again so long before the call that makes it returns, nanoseconds.
-const MAKING: u64 = 100_000_000;
+const MAKING: u64 = 10_000_000;
 
 impl Maker<'_> {
     fn creation(&self, stamp: Stamp) -> Box<Creation> {
