@@ -21,7 +21,8 @@ pub(super) struct Maker<'a> {
     pub call: &'a Call,
 }
 
-/// Nobody joins a namespace and leaves it again so long before the call that makes it returns, nanoseconds.
+/// Nobody joins a namespace and leaves it again so long before the unshare(2) that makes it returns, nanoseconds. Before the child of
+/// a clone(2) is there nobody joins.
 const MAKING: u64 = 10_000_000;
 
 impl Maker<'_> {
@@ -57,7 +58,8 @@ impl World {
                 if stamp.boot_ns < known.first_seen && !by_id && !known.snapshot && !known.initial {
                     return None;
                 }
-                let has_past = known.snapshot || known.creation.is_some() || known.is_left_since(stamp.boot_ns, MAKING);
+                let making = if maker.is_some_and(|maker| maker.call.via == Via::Unshare) { MAKING } else { 0 };
+                let has_past = known.snapshot || known.creation.is_some() || known.is_left_since(stamp.boot_ns, making);
                 let is_older = known.first_seen < stamp.boot_ns && has_past;
                 if maker.is_none() || by_id || known.initial || !is_older {
                     self.recognise(stamp, ns, name, maker);
