@@ -117,7 +117,9 @@ fn entered(by: u16, this: Copy) {
     // SAFETY: no preconditions.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
     let is_last = matches!(this, Copy::Last);
-    if let Some(call) = ENTERED.get_ptr_mut(&tid) {
+    if doubled()
+        && let Some(call) = ENTERED.get_ptr_mut(&tid)
+    {
         // SAFETY: an element of the map; only this task writes its own.
         let of_this_call = is_last && unsafe { (*call).seen_by_last } == 0;
         if !of_this_call {

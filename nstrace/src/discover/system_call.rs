@@ -4,10 +4,6 @@ use std::{fs, io};
 
 use super::Proc;
 
-/// x86-64 numbers (syscalls(2)).
-const UNSHARE: &str = "272";
-const SETNS: &str = "308";
-
 impl Proc {
     /// The thread is in neither setns nor unshare, or is no more. False also when nobody can tell, as of one that runs just now.
     pub fn is_past_namespace_calls(&self, tid: u32) -> bool {
@@ -20,7 +16,8 @@ impl Proc {
 
 /// `running`, or -1 or a number and what follows it.
 fn is_past(text: &str) -> bool {
-    !matches!(text.split_whitespace().next(), None | Some("running" | UNSHARE | SETNS))
+    let number = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    number.is_some_and(|number: libc::c_long| number != libc::SYS_unshare && number != libc::SYS_setns)
 }
 
 #[cfg(test)]

@@ -64,8 +64,7 @@ pub fn with_census(
 ) -> BTreeSet<String> {
     let mut differences = BTreeSet::new();
     let ended_early = |name: &Name, id: &Option<u64>| {
-        let is_held = |walk: &Walk| walk.seen.contains(name) || walk.held.contains(name);
-        early_ends.is_some_and(|walk| !is_held(walk)) && id.is_some_and(|id| lives.has_ended(id))
+        early_ends.is_some_and(|walk| !walk.seen.contains(name)) && id.is_some_and(|id| lives.has_ended(id))
     };
     for (name, id) in &census.living {
         match lives.living.get(name) {

@@ -100,10 +100,9 @@ impl Expected {
     /// Processes that live by the log, and not by /proc: their end is yet to be said by whoever reaps them.
     pub fn unsaid_ends(&mut self, walk: &Walk) -> BTreeSet<String> {
         let lives = |pid: u32| walk.unreadable.contains(&pid) || walk.members.values().any(|pids| pids.contains(&pid));
-        let ended: Vec<u32> = self.processes.keys().copied().filter(|pid| !lives(*pid)).collect();
-        let buried: Vec<u32> = ended.iter().copied().filter(|pid| self.bury_mute(*pid)).collect();
-        let unsaid = ended.iter().filter(|pid| !buried.contains(pid));
-        unsaid.map(|pid| format!("{pid} has ended, and no log says so")).collect()
+        let mut ended: Vec<u32> = self.processes.keys().copied().filter(|pid| !lives(*pid)).collect();
+        ended.retain(|pid| !self.bury_mute(*pid));
+        ended.into_iter().map(|pid| format!("{pid} has ended, and no log says so")).collect()
     }
 
     /// A process that ended may be one that was killed in the middle: it had said to the log that it was born, but not to its parent,
