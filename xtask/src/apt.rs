@@ -6,28 +6,48 @@ use anyhow::{Result, bail};
 
 use crate::step;
 
-/// Installs those of `packages` that are missing. Without root the remedy is named instead.
+/// Installs those of `packages` that are missing.
 pub fn ensure(packages: &[&str]) -> Result<()> {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let list = missing.join(" ");
-    if !rustix::process::geteuid().is_root() {
-        bail!("missing Debian packages; run as root: apt-get install --no-install-recommends {list}");
-    }
-    if !step::on_path("apt-get") {
-        bail!("missing Debian packages and no apt-get here: {list}");
-    }
-    step::timed(format_args!("apt-get install {list}"), || {
-        let install = || step::execute(apt_get().args(["install", "--no-install-recommends"]).args(&missing));
+    require_apt(&missing)?;
+    step::timed(format_args!("apt-get install {}", missing.join(" ")), || {
         // The lists of a fresh machine are empty or old: refresh them only when the first try says so.
-        if candidates_known(&missing) && install().is_ok() {
+        if candidates_known(&missing) && install(&missing).is_ok() {
             return Ok(());
         }
-        step::execute(apt_get().arg("update"))?;
-        install()
+        install_by_fresh_lists(&missing)
     })
+}
+
+/// Brings `packages` to the newest versions the configured mirrors have: for what is installed and too old, as it also
+/// is after [`ensure`] where the machine's lists are old and their packages still there.
+pub fn newest(packages: &[&str]) -> Result<()> {
+    require_apt(packages)?;
+    step::timed(format_args!("apt-get update and install {}", packages.join(" ")), || install_by_fresh_lists(packages))
+}
+
+/// Without root or apt-get the remedy is named instead.
+fn require_apt(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    if !rustix::process::geteuid().is_root() {
+        bail!("missing or old Debian packages; run as root: apt-get install --no-install-recommends {list}");
+    }
+    if !step::on_path("apt-get") {
+        bail!("missing or old Debian packages and no apt-get here: {list}");
+    }
+    Ok(())
+}
+
+fn install_by_fresh_lists(packages: &[&str]) -> Result<()> {
+    step::execute(apt_get().arg("update"))?;
+    install(packages)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    step::execute(apt_get().args(["install", "--no-install-recommends"]).args(packages))
 }
 
 fn apt_get() -> Command {

@@ -20,6 +20,7 @@ const LLVM_MAJOR: u32 = 22;
 const MINIMUM_RUSTC: (u32, u32) = (1, 95);
 const TARGET: &str = "bpfel-unknown-none";
 const DISTRIBUTION_RUSTC: &str = "/usr/bin/rustc";
+const DISTRIBUTION_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 const DISTRIBUTION_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/core/Cargo.toml";
 
 /// What compiles the eBPF crate.
@@ -66,7 +67,10 @@ fn find_toolchain() -> Result<(Toolchain, String)> {
     }
     let version = || step::probe(Command::new(DISTRIBUTION_RUSTC).arg("-vV")).filter(|verbose| usable(verbose));
     if version().is_none() || !Path::new(DISTRIBUTION_SOURCES).exists() {
-        apt::ensure(&["rustc-web", "rust-web-src"])?;
+        apt::ensure(&DISTRIBUTION_PACKAGES)?;
+        if version().is_none() {
+            apt::newest(&DISTRIBUTION_PACKAGES)?;
+        }
     }
     let verbose = version().with_context(|| {
         format!(
