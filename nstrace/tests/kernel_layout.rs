@@ -148,8 +148,16 @@ fn a_forced_mode_uses_nothing_else() {
                 let own = hook.attach.mode().is_none_or(|m| m == mode);
                 assert!(own, "{kernel} --attach {}: {hook:?}", mode.name());
             }
-            let complete = plan.facts.iter().all(|f| f.coverage == Coverage::Full);
-            assert_eq!(complete, mode != AttachMode::Tracepoint, "{kernel} --attach {}", mode.name());
+            let partial: Vec<&str> =
+                plan.facts.iter().filter(|f| f.coverage != Coverage::Full).map(|f| f.fact).collect();
+            match mode {
+                AttachMode::Tracepoint => assert!(!partial.is_empty(), "{kernel}"),
+                // A kprobe in an interrupt of another one is skipped, and not everywhere counted.
+                AttachMode::Kprobe if ["5.10", "6.1", "6.12"].contains(&kernel) => {
+                    assert_eq!(partial, ["destroyed"], "{kernel}");
+                }
+                AttachMode::Kprobe | AttachMode::Fentry => assert!(partial.is_empty(), "{kernel}: {partial:?}"),
+            }
         }
     }
 }

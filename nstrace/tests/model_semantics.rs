@@ -494,6 +494,27 @@ fn a_number_of_unknown_origin_that_was_left_is_used_again() {
     assert_eq!(again(clone, 0), ["destroyed net exit 2", "created net clone3 3", "joined net clone3 4"]);
 }
 
+/// Who made the first one was lost, a census found it held, and that it was let go of is not seen (tracepoint mode).
+#[test]
+fn a_number_of_unknown_origin_that_was_held_is_used_again() {
+    let mut w = Watch::new(false);
+    let holder = w.toy.clone(INIT, 0);
+    w.lines();
+    let member = w.toy.clone(INIT, NET);
+    let net = w.toy.of_type(member, NsType::Net);
+    w.toy.pin(holder, net, nr::OPEN);
+    w.toy.exit(member);
+    w.toy.records();
+    let mut census = w.toy.visit(true);
+    census.push(w.toy.snapshot_end());
+    assert_eq!(w.apply(&census), ["created net unknown -", "pinned net unknown -", "resynced"]);
+    w.toy.unpin(holder, net, nr::CLOSE);
+    w.toy.records();
+    w.toy.clone(INIT, NET);
+    let lines = ["unpinned net unknown -", "destroyed net unknown -", "created net clone3 1", "joined net clone3 4"];
+    assert_eq!(w.lines(), lines);
+}
+
 /// A hook at the return of unshare(2) speaks after the old namespace was freed, and its number may be in use by then.
 #[test]
 fn a_number_used_again_before_the_call_that_freed_it_returned() {

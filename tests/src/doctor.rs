@@ -21,6 +21,15 @@ struct Fact {
     coverage: String,
     #[serde(default)]
     invisible: Option<String>,
+    #[serde(default)]
+    hooks: Vec<Hook>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Hook {
+    kind: String,
+    #[serde(default)]
+    rejected: Option<String>,
 }
 
 impl Facts {
@@ -49,9 +58,10 @@ impl Facts {
         (fact.coverage == "none").then(|| fact.invisible.as_deref().unwrap_or("not seen"))
     }
 
-    /// `fact` is seen, but not all of it.
-    pub fn is_partial(&self, fact: &str) -> bool {
-        self.by_name.get(fact).is_some_and(|fact| fact.coverage == "partial")
+    /// A hook of this kind is attached for `fact`.
+    pub fn is_seen_by(&self, fact: &str, kind: &str) -> bool {
+        let hooks = self.by_name.get(fact).into_iter().flat_map(|fact| &fact.hooks);
+        hooks.into_iter().any(|hook| hook.kind == kind && hook.rejected.is_none())
     }
 
     /// It says what detectors can see.

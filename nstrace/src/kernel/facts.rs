@@ -108,7 +108,7 @@ pub struct Candidate {
     /// Modes in which it may be used.
     pub modes: &'static [AttachMode],
     pub hooks: &'static [Hook],
-    /// What it leaves unseen; None = nothing.
+    /// What it leaves unseen when no other way is attached beside it; None = nothing.
     pub invisible: Option<&'static str>,
 }
 
@@ -375,7 +375,13 @@ const LIFE: &[Fact] = &[
             full(FENTRY, &[hook("fentry_ns_common_free", Fentry("__ns_common_free"))]),
             full(FENTRY, &[hook("fentry_proc_free_inum", Fentry("proc_free_inum"))]),
             full(KPROBE, &[hook("kprobe_ns_common_free", Kprobe("__ns_common_free"))]),
-            full(KPROBE, &[hook("kprobe_proc_free_inum", Kprobe("proc_free_inum"))]),
+            Candidate {
+                modes: KPROBE,
+                hooks: &[hook("kprobe_proc_free_inum", Kprobe("proc_free_inum"))],
+                invisible: Some(
+                    "an end in a softirq that interrupts another kprobe's program: the kernel skips it, and counts it (told as lost) from 6.7 on only; BPF trampolines beside the kprobe see it (--attach auto)",
+                ),
+            },
             Candidate {
                 modes: TRACEPOINT,
                 hooks: &[hook("", NsfsHandle)],

@@ -95,10 +95,9 @@ fn choose(fact: &Fact, offer: &Offer, mode: Option<AttachMode>) -> (Vec<Hook>, F
             _ => Some("a better one is attached".to_owned()),
         };
         if verdict.is_none() {
-            if chosen.is_empty() {
-                invisible = candidate.invisible.map(str::to_owned);
-                coverage = if invisible.is_none() { Coverage::Full } else { Coverage::Partial };
-            }
+            // A second way sees what the first one leaves unseen.
+            invisible = candidate.invisible.filter(|_| chosen.is_empty()).map(str::to_owned);
+            coverage = if invisible.is_none() { Coverage::Full } else { Coverage::Partial };
             chosen.extend(candidate.hooks);
         }
         for (hook, own) in candidate.hooks.iter().zip(objections) {

@@ -21,8 +21,8 @@ pub(super) struct Maker<'a> {
     pub call: &'a Call,
 }
 
-/// Nobody joins a namespace and leaves it again so long before the unshare(2) that makes it returns, nanoseconds. Before the child of
-/// a clone(2) is there nobody joins.
+/// Nobody joins a namespace and leaves it again, or opens it, so long before the unshare(2) that makes it returns, nanoseconds.
+/// Before the child of a clone(2) is there nobody does either.
 const MAKING: u64 = 10_000_000;
 
 impl Maker<'_> {
@@ -53,8 +53,8 @@ impl World {
             Lookup::Live { ns, by_id } => {
                 let known = self.namespaces.get(ns);
                 // The kernel has just made a namespace of this number. One that was seen before is another one, whose end was
-                // lost, when its origin is known or it was left by all. Else it is this one: another task's record (it joined
-                // through /proc) came before that of the maker.
+                // lost, when its origin is known, it was left by all, or only held. Else it is this one: another task's record (it
+                // joined through /proc) came before that of the maker.
                 if stamp.boot_ns < known.first_seen && !by_id && !known.snapshot && !known.initial {
                     return None;
                 }

@@ -78,10 +78,12 @@ impl Namespace {
         self.initial
     }
 
-    /// For `time` before `boot_ns` nobody has been seen in it, nor anything that holds it.
+    /// Nobody is known to be in it, and the last that is known of it, a reference let go or a holder, is from more than `time`
+    /// before `boot_ns`.
     pub(super) fn is_left_since(&self, boot_ns: u64, time: u64) -> bool {
-        let is_left = self.sets == 0 && self.nprocs == 0 && !self.pinned;
-        is_left && self.release.as_ref().is_some_and(|last| boot_ns.saturating_sub(last.boot_ns) > time)
+        let held = self.pinned.then_some(self.pin_boot_ns);
+        let last = self.release.as_ref().map(|release| release.boot_ns).max(held);
+        self.sets == 0 && self.nprocs == 0 && last.is_some_and(|last| boot_ns.saturating_sub(last) > time)
     }
 
     /// Processes with a thread in it; None for an initial namespace, whose members are not followed.

@@ -33,7 +33,7 @@ impl Abilities {
         Ok(Self {
             pins: facts.sees_pins(),
             ends: facts.unseen("destroyed").is_none(),
-            early_ends: facts.is_partial("destroyed") && release() >= (6, 19),
+            early_ends: facts.is_seen_by("destroyed", "nsfs handle") && release() >= (6, 19),
             lists: release() >= (6, 18),
             late: facts.unseen("setns-target").is_some(),
         })
