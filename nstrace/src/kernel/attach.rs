@@ -1,6 +1,10 @@
 //! Loading and attaching one hook through aya.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use aya::{
     Ebpf,
@@ -114,14 +118,38 @@ fn once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
 /// Unloads a program, and with it every attachment it has.
 pub fn unload(ebpf: &mut Ebpf, name: &str) {
     if let Some(program) = ebpf.program_mut(name) {
-        // Only fails for a program that is not loaded.
-        let _ = match program {
-            Program::BtfTracePoint(p) => p.unload(),
-            Program::FEntry(p) => p.unload(),
-            Program::FExit(p) => p.unload(),
-            Program::KProbe(p) => p.unload(),
-            Program::TracePoint(p) => p.unload(),
-            _ => Ok(()),
-        };
+        unload_program(program);
     }
+}
+
+/// How many programs are unloaded at a time.
+const UNLOADERS: usize = 8;
+
+/// Unloads all programs, several at a time: of each kprobe that goes the kernel waits until nobody can be in it any more, and one
+/// wait may do for several.
+pub fn unload_all(ebpf: &mut Ebpf) {
+    let programs = Mutex::new(ebpf.programs_mut());
+    // In a statement of its own: the lock must not be held meanwhile.
+    let next = || programs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..UNLOADERS {
+            scope.spawn(|| {
+                while let Some((_, program)) = next() {
+                    unload_program(program);
+                }
+            });
+        }
+    });
+}
+
+fn unload_program(program: &mut Program) {
+    // Only fails for a program that is not loaded.
+    let _ = match program {
+        Program::BtfTracePoint(p) => p.unload(),
+        Program::FEntry(p) => p.unload(),
+        Program::FExit(p) => p.unload(),
+        Program::KProbe(p) => p.unload(),
+        Program::TracePoint(p) => p.unload(),
+        _ => Ok(()),
+    };
 }

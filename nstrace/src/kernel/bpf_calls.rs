@@ -8,7 +8,7 @@ use std::{
 
 use aya_obj::generated::{
     bpf_attach_type::{BPF_CGROUP_DEVICE, BPF_TRACE_ITER},
-    bpf_attr, bpf_cmd, bpf_insn, bpf_link_info,
+    bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_prog_info,
     bpf_prog_type::BPF_PROG_TYPE_TRACING,
 };
 
@@ -210,13 +210,28 @@ pub(super) fn links() -> impl std::iter::Iterator<Item = OwnedFd> {
 
 /// What the kernel says of a link; zero where it is older than a member.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<bpf_link_info> {
-    // SAFETY: plain numbers in structures and unions.
-    let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
+    // SAFETY: plain numbers in structures and unions, for which zero is a value.
+    unsafe { info(link) }
+}
+
+/// What the kernel says of a program; zero where it is older than a member. Arrays are not asked for.
+pub(super) fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
+    // SAFETY: as above.
+    unsafe { info(program) }
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD`.
+///
+/// # Safety
+/// `T` is the kernel's structure for this kind of object, and any bytes are a value of it.
+unsafe fn info<T>(object: BorrowedFd<'_>) -> io::Result<T> {
+    // SAFETY: the caller's promise.
+    let mut info: T = unsafe { std::mem::zeroed() };
     let mut attributes = no_attributes();
     // SAFETY: any bytes are a value of this member.
     let of = unsafe { &mut attributes.info };
-    of.bpf_fd = number(link);
-    of.info_len = size_of::<bpf_link_info>() as u32;
+    of.bpf_fd = number(object);
+    of.info_len = size_of::<T>() as u32;
     of.info = address(std::ptr::from_mut(&mut info));
     call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
     Ok(info)

@@ -1,8 +1,7 @@
 //! What the kernel could not deliver: records for which there was no room, and program runs that were skipped.
 
 use std::{
-    fs,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     time::Instant,
 };
 
@@ -13,7 +12,7 @@ use aya::{
 };
 use nstrace_common::record::hook;
 
-use super::{drops::Drops, facts::Hook, kprobe_links::KprobeLinks, together::Together};
+use super::{bpf_calls, drops::Drops, facts::Hook, kprobe_links::KprobeLinks, together::Together};
 
 /// Name of each `record::hook`, for people.
 pub const fn hook_name(by: u16) -> &'static str {
@@ -92,6 +91,7 @@ impl Counters {
     pub fn new(ebpf: &mut Ebpf, hooks: &[Hook], preemptible: bool) -> anyhow::Result<Self> {
         let map = ebpf.take_map("DROPS").ok_or_else(|| anyhow::anyhow!("the object has no map DROPS"))?;
         let mut programs: Vec<Attached> = Vec::new();
+        let mut kprobe_links = KprobeLinks::by_program();
         for hook in hooks {
             let known = programs.iter().any(|p| p.hook.program == hook.program);
             let program = ebpf.program(hook.program);
@@ -99,7 +99,8 @@ impl Counters {
                 let doubled = hooks.iter().any(|h| h.is_copy_of(*hook));
                 let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.bare());
                 let loses = !doubled && !rare;
-                let kprobes = program.and_then(kprobe_links).unwrap_or_default();
+                let id = program.and_then(|program| Some(program.info().ok()?.id()));
+                let kprobes = id.and_then(|id| kprobe_links.remove(&id)).unwrap_or_default();
                 programs.push(Attached { hook: *hook, fd, kprobes, rare, loses, told: 0 });
             }
         }
@@ -112,6 +113,11 @@ impl Counters {
             together,
             missed_by_all: 0,
         })
+    }
+
+    /// Lets go of the links of kprobes: they last as long as anybody has them open.
+    pub fn close_links(&mut self) {
+        self.programs.iter_mut().for_each(|program| program.kprobes = KprobeLinks::default());
     }
 
     /// Records that were not written so far, because the ring or another map had no room, per hook that lost any.
@@ -172,7 +178,8 @@ impl Counters {
 impl Attached {
     /// `recursion_misses` (5.12+) of the program and `missed` (6.7+) of its kprobes.
     fn skipped(&self) -> u64 {
-        recursion_misses(&self.fd).unwrap_or(0) + self.kprobes.missed()
+        let recursion = bpf_calls::program_info(self.fd.as_fd()).map_or(0, |info| info.recursion_misses);
+        recursion + self.kprobes.missed()
     }
 }
 
@@ -188,17 +195,6 @@ fn copies(programs: &[Attached]) -> Vec<Together> {
         }
     }
     together
-}
-
-fn kprobe_links(program: &Program) -> Option<KprobeLinks> {
-    let Program::KProbe(program) = program else { return None };
-    Some(KprobeLinks::of(program.info().ok()?.id()))
-}
-
-/// From `/proc/self/fdinfo`.
-fn recursion_misses(fd: &OwnedFd) -> Option<u64> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-    info.lines().find_map(|l| l.strip_prefix("recursion_misses:"))?.trim().parse().ok()
 }
 
 fn program_fd(program: &Program) -> Option<OwnedFd> {

@@ -11,7 +11,7 @@ use nstrace_common::{
 use zerocopy::IntoBytes;
 
 use super::{
-    attach::{attach, unload},
+    attach::{attach, unload, unload_all},
     counters::Counters,
     debug_log,
     deed_facts::SWITCHES,
@@ -146,11 +146,18 @@ impl Tracer {
     }
 }
 
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.counters.close_links();
+        unload_all(&mut self.ebpf);
+    }
+}
+
 /// The report alone: attaches, looks, detaches.
 pub fn doctor(options: &Options, surroundings: &Surroundings) -> Report {
     let environment = Environment::inspect();
     match start_in(&environment, options, surroundings) {
-        Ok(tracer) => tracer.report,
+        Ok(tracer) => tracer.report.clone(),
         Err(error) => {
             let mut offer = environment.offer();
             for kind in ["tp_btf", "fentry", "fexit", "kprobe", "kretprobe", "tracepoint", "nsfs handle"] {
