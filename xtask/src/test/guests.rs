@@ -14,7 +14,8 @@ use crate::guest::payload::{Output, Payload};
 use crate::step;
 
 /// Suites that do not attach, or not in the way that the mode says: once per kernel is enough.
-const ONCE: [&str; 4] = ["bad_input", "escape_techniques", "live_audit", "live_census"];
+const ONCE: [&str; 6] =
+    ["bad_input", "escape_techniques", "live_audit", "live_census", "live_hostile", "live_recording"];
 
 /// What to run.
 #[derive(Debug)]
