@@ -949,3 +949,16 @@ fn a_loss_during_the_snapshot_is_told_after_it() {
     assert_eq!(lines.len(), 9);
     assert_eq!(lines[8], "lost 3");
 }
+
+#[test]
+fn a_loss_during_a_resync_is_not_repaired_by_it() {
+    let mut w = Watch::new(true);
+    let mut census = w.toy.visit(true);
+    let stamp = Stamp { boot_ns: w.toy.tick(), cpu: 0, seq: 0 };
+    census.push(Stamped { stamp, event: Event::Lost { count: 3, hook: Some("setns".into()), cgroup: None } });
+    census.push(w.toy.snapshot_end());
+    assert_eq!(w.apply(&census), ["lost 3"]);
+    let mut next = w.toy.visit(true);
+    next.push(w.toy.snapshot_end());
+    assert_eq!(w.apply(&next), ["resynced"]);
+}

@@ -6,7 +6,7 @@
 use super::{Cause, Change, FixedMap, What, World, moves::Move, sets::NsIndex, tasks::CompactTask};
 use crate::{
     deed::Placed,
-    event::{NsFacts, SlotSet, Stamp, Stamped, TaskInfo},
+    event::{Event, NsFacts, SlotSet, Stamp, Stamped, TaskInfo},
     ns::NsName,
 };
 
@@ -80,7 +80,11 @@ impl World {
         }
         self.stand(&snapshot.placed);
         self.resync_holders(stamp, began, &snapshot, out);
-        self.log.write(out, stamp, What::Resynced, None, None);
+        // What was lost since the census was taken is not repaired by it: another one follows.
+        let is_repaired = !snapshot.held.iter().any(|held| matches!(held.event, Event::Lost { .. }));
+        if is_repaired {
+            self.log.write(out, stamp, What::Resynced, None, None);
+        }
     }
 
     fn visit(&mut self, at: Stamp, task: &CompactTask, slots: &SlotSet, out: &mut Vec<Change>) {
