@@ -40,10 +40,6 @@ fn docker() {
 /// Only an engine knows the names of these containers, and it is asked while they live.
 #[test]
 fn chosen_by_name() {
-    if program::again() {
-        note("was tested in another attach mode");
-        return;
-    }
     check(Runtime::Docker, chosen);
 }
 
@@ -110,9 +106,8 @@ fn live(runtime: Runtime) -> anyhow::Result<()> {
         note("not compared: the end of the containers' namespaces, which this kernel does not show");
     }
     let mut all: Vec<Seen> = Vec::new();
-    // A second one reuses what the first one left; what a runtime does is the same in every attach mode.
-    let rounds = if program::again() { 1 } else { 2 };
-    for round in 0..rounds {
+    // The second one reuses what the first one left.
+    for round in 0..2 {
         let from = watch.count();
         let container = Running::start(runtime, &format!("nstrace-{}-{round}", std::process::id()))?;
         let namespaces = own_namespaces(container.pid);

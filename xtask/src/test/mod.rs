@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     smp: u32,
     /// Time limit of one guest in seconds
-    #[arg(long, default_value_t = 1800)]
+    #[arg(long, default_value_t = 2700)]
     timeout: u64,
     /// Arguments of the test harness, e.g. a name to filter by
     #[arg(last = true)]
