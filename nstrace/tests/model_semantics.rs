@@ -12,6 +12,8 @@ use nstrace::{
 };
 use nstrace_common::record::{hook, kind};
 
+const SECOND: u64 = 1_000_000_000;
+
 fn no_container(_: &str) -> Option<Container> {
     None
 }
@@ -466,7 +468,6 @@ fn the_end_of_a_namespace_shows_when_its_number_does() {
 /// Who made the first one was lost, and that it ended is not seen (tracepoint mode before 6.18).
 #[test]
 fn a_number_of_unknown_origin_that_was_left_is_used_again() {
-    const SECOND: u64 = 1_000_000_000;
     let again = |act: fn(&mut Watch, u32), later: u64| {
         let mut w = Watch::new(false);
         let a = w.toy.clone(INIT, NET);
@@ -513,6 +514,33 @@ fn a_number_of_unknown_origin_that_was_held_is_used_again() {
     w.toy.clone(INIT, NET);
     let lines = ["unpinned net unknown -", "destroyed net unknown -", "created net clone3 1", "joined net clone3 4"];
     assert_eq!(w.lines(), lines);
+}
+
+/// As above, but what held it is not known either: the census found it as the owner of another one.
+#[test]
+fn a_number_that_only_a_census_named_is_used_again() {
+    let mut w = Watch::new(false);
+    let [a, b] = [w.toy.clone(INIT, NET), w.toy.clone(INIT, 0)];
+    let net = w.toy.of_type(a, NsType::Net);
+    w.toy.pin(b, net, nr::OPEN);
+    w.toy.exit(a);
+    // The records of all this are lost.
+    w.toy.records();
+    w.lines();
+    let mut census = w.toy.visit(true);
+    census.retain(|found| !matches!(found.event, Event::SnapshotPin { .. }));
+    let name = w.toy.name(net);
+    census.push(found(&mut w, name));
+    census.push(w.toy.snapshot_end());
+    assert_eq!(w.apply(&census), ["created net unknown -", "resynced"]);
+    w.toy.unpin(b, net, nr::CLOSE);
+    w.toy.unshare(b, NET);
+    let mut records = w.toy.records();
+    records.retain(|record| !matches!(record.event, Event::Freed { .. } | Event::Unpinned { .. }));
+    records.iter_mut().for_each(|record| record.stamp.boot_ns += SECOND);
+    let lines =
+        ["destroyed net unknown -", "created net unshare 3", "left initial net unshare 3", "joined net unshare 3"];
+    assert_eq!(w.apply(&records), lines);
 }
 
 /// A hook at the return of unshare(2) speaks after the old namespace was freed, and its number may be in use by then.

@@ -63,6 +63,8 @@ struct KeptNamespace {
     nprocs: u32,
     pinned: bool,
     pin_boot_ns: u64,
+    #[serde(default)]
+    found_boot_ns: Option<u64>,
     release: Option<Release>,
 }
 
@@ -250,6 +252,7 @@ impl From<&Namespace> for KeptNamespace {
             nprocs: ns.nprocs,
             pinned: ns.pinned,
             pin_boot_ns: ns.pin_boot_ns,
+            found_boot_ns: ns.found_boot_ns,
             release: ns.release.as_deref().cloned(),
         }
     }
@@ -270,6 +273,7 @@ impl KeptNamespace {
             nprocs: if self.initial { self.nprocs.min(most.max(1 << 20)) } else { self.nprocs },
             pinned: self.pinned,
             pin_boot_ns: self.pin_boot_ns,
+            found_boot_ns: self.found_boot_ns,
             release: self.release.map(Box::new),
             holders: Vec::new(),
         }

@@ -59,6 +59,8 @@ pub struct Namespace {
     pub(super) pinned: bool,
     /// Boot time of the last (un)pinning.
     pub(super) pin_boot_ns: u64,
+    /// Boot time at which a later census last found it, whatever held it.
+    pub(super) found_boot_ns: Option<u64>,
     /// The last reference seen to go.
     pub(super) release: Option<Box<Release>>,
     /// Only while a snapshot is being taken.
@@ -78,11 +80,12 @@ impl Namespace {
         self.initial
     }
 
-    /// Nobody is known to be in it, and the last that is known of it, a reference let go or a holder, is from more than `time`
-    /// before `boot_ns`.
+    /// Nobody is known to be in it, and the last that is known of it, a reference let go, a holder or that a census found it, is
+    /// from more than `time` before `boot_ns`.
     pub(super) fn is_left_since(&self, boot_ns: u64, time: u64) -> bool {
         let held = self.pinned.then_some(self.pin_boot_ns);
-        let last = self.release.as_ref().map(|release| release.boot_ns).max(held);
+        let released = self.release.as_ref().map(|release| release.boot_ns);
+        let last = released.max(held).max(self.found_boot_ns);
         self.sets == 0 && self.nprocs == 0 && last.is_some_and(|last| boot_ns.saturating_sub(last) > time)
     }
 
@@ -227,6 +230,7 @@ impl Namespaces {
             nprocs: 0,
             pinned: false,
             pin_boot_ns: 0,
+            found_boot_ns: None,
             release: None,
             holders: Vec::new(),
         };

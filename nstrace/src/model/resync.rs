@@ -107,6 +107,7 @@ impl World {
         if entry.key.0 > known && entry.name.id.is_none() {
             entry.first_seen = entry.first_seen.min(began);
         }
+        entry.found_boot_ns = entry.found_boot_ns.max(Some(at.boot_ns));
         Some(ns)
     }
 
