@@ -1,6 +1,7 @@
 //! What the kernel could not deliver: records for which there was no room, and program runs that were skipped.
 
 use std::{
+    collections::HashMap,
     os::fd::{AsFd, OwnedFd},
     time::Instant,
 };
@@ -12,7 +13,7 @@ use aya::{
 };
 use nstrace_common::record::hook;
 
-use super::{bpf_calls, drops::Drops, facts::Hook, kprobe_links::KprobeLinks, together::Together};
+use super::{bpf_calls, drops::Drops, facts::Hook, kprobe_links::KprobeLinks, report::AttachMode, together::Together};
 
 /// Name of each `record::hook`, for people.
 pub const fn hook_name(by: u16) -> &'static str {
@@ -91,16 +92,17 @@ impl Counters {
     pub fn new(ebpf: &mut Ebpf, hooks: &[Hook], preemptible: bool) -> anyhow::Result<Self> {
         let map = ebpf.take_map("DROPS").ok_or_else(|| anyhow::anyhow!("the object has no map DROPS"))?;
         let mut programs: Vec<Attached> = Vec::new();
-        let mut kprobe_links = KprobeLinks::by_program();
+        let is_kprobe = |hook: &Hook| hook.attach.mode() == Some(AttachMode::Kprobe);
+        let mut kprobe_links = if hooks.iter().any(is_kprobe) { KprobeLinks::by_program() } else { HashMap::new() };
         for hook in hooks {
             let known = programs.iter().any(|p| p.hook.program == hook.program);
-            let program = ebpf.program(hook.program);
-            if !known && let Some(fd) = program.and_then(program_fd) {
+            if !known && let Some(fd) = ebpf.program(hook.program).and_then(program_fd) {
                 let doubled = hooks.iter().any(|h| h.is_copy_of(*hook));
                 let rare = hook.is_deed() || SPEAK_RARELY.contains(&hook.bare());
                 let loses = !doubled && !rare;
-                let id = program.and_then(|program| Some(program.info().ok()?.id()));
-                let kprobes = id.and_then(|id| kprobe_links.remove(&id)).unwrap_or_default();
+                let id = || Some(bpf_calls::program_info(fd.as_fd()).ok()?.id);
+                let links = is_kprobe(hook).then(id).flatten().and_then(|id| kprobe_links.remove(&id));
+                let kprobes = links.unwrap_or_default();
                 programs.push(Attached { hook: *hook, fd, kprobes, rare, loses, told: 0 });
             }
         }

@@ -69,9 +69,7 @@ impl Runs<'_> {
     fn modes_of(&self, kernel: Kernel) -> Vec<String> {
         let mut modes = self.modes.to_vec();
         let turn = Kernel::ALL.iter().rev().position(|known| *known == kernel).unwrap_or_default();
-        if !modes.is_empty() {
-            modes.rotate_left(turn % self.modes.len());
-        }
+        modes.rotate_left(turn % self.modes.len().max(1));
         modes
     }
 
