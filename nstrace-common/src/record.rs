@@ -146,8 +146,10 @@ pub struct Transition {
     pub task: Task,
     pub before: Slots,
     pub after: Slots,
+    /// CLOCK_BOOTTIME of the call's entry, nanoseconds, where this is told at its exit and the entry was seen; else 0.
+    pub entered_boot_ns: u64,
 }
-const _: () = assert!(size_of::<Transition>() == 488);
+const _: () = assert!(size_of::<Transition>() == 496);
 
 /// [`kind::RETURN`]: setns, unshare, clone or clone3 returned `call.ret`.
 #[repr(C)]

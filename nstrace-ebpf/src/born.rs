@@ -129,6 +129,7 @@ fn copied(flags: u64, child: Kptr, ret: i32) {
         write_task(&raw mut (*to).task, creator);
         write_task_slots(&raw mut (*to).before, creator);
         write_task_slots(&raw mut (*to).after, if ret < 0 { creator } else { child });
+        (*to).entered_boot_ns = 0;
     }
     entry.submit(0);
 }

@@ -70,6 +70,7 @@ fn committed(new: Kptr) {
         write_task(&raw mut (*to).task, task);
         (*to).before = before;
         (*to).after = after;
+        (*to).entered_boot_ns = 0;
     }
     entry.submit(0);
 }

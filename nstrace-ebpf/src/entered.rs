@@ -180,26 +180,28 @@ fn returned(ret: i32, by: u16, this: Copy) {
     };
     let task = current();
     // SAFETY: an element of the map is writable; only this task writes its own.
-    let (before, after) = unsafe {
+    let call = unsafe {
         write_task_slots(&raw mut (*call).after, task);
-        (&(*call).before, &(*call).after)
+        &*call
     };
+    let (before, after) = (&call.before, &call.after);
     describe_changed(load_ptr(task, offset!(task_nsproxy)), before, after, by);
     describe_user(load_ptr(task, offset!(task_real_cred)), before, after, by);
-    tell_transition(task, before, after, ret, by);
+    tell_transition(task, call, ret, by);
     let _ = ENTERED.remove(&tid);
 }
 
 #[inline(always)]
-fn tell_transition(task: Kptr, before: &Slots, after: &Slots, ret: i32, by: u16) {
+fn tell_transition(task: Kptr, call: &Entered, ret: i32, by: u16) {
     let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
     let to = entry.as_mut_ptr();
     // SAFETY: the entry is as large as `Transition`.
     unsafe {
         write_call(&raw mut (*to).call, task, ret);
         write_task(&raw mut (*to).task, task);
-        (*to).before = *before;
-        (*to).after = *after;
+        (*to).before = call.before;
+        (*to).after = call.after;
+        (*to).entered_boot_ns = call.boot_ns;
     }
     entry.submit(0);
 }

@@ -69,6 +69,7 @@ fn switched(task: Kptr, new: Kptr) {
         write_task(&raw mut (*to).task, running);
         (*to).before = before;
         (*to).after = after;
+        (*to).entered_boot_ns = 0;
     }
     entry.submit(0);
 }

@@ -336,6 +336,9 @@ pub enum Event {
         task: TaskInfo,
         before: SlotSet,
         after: SlotSet,
+        /// Boot time of the call's entry, nanoseconds. None where the record is not from its return, or the entry was not seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entered_boot_ns: Option<u64>,
     },
     Return {
         call: Call,

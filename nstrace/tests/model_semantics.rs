@@ -12,8 +12,6 @@ use nstrace::{
 };
 use nstrace_common::record::{hook, kind};
 
-const SECOND: u64 = 1_000_000_000;
-
 fn no_container(_: &str) -> Option<Container> {
     None
 }
@@ -468,12 +466,13 @@ fn the_end_of_a_namespace_shows_when_its_number_does() {
 /// Who made the first one was lost, and that it ended is not seen (tracepoint mode before 6.18).
 #[test]
 fn a_number_of_unknown_origin_that_was_left_is_used_again() {
-    let again = |act: fn(&mut Watch, u32), later: u64| {
+    let again = |act: fn(&mut Watch, u32), entered_later: Option<i64>| {
         let mut w = Watch::new(false);
         let a = w.toy.clone(INIT, NET);
         w.toy.records();
         w.toy.unshare(a, UTS);
         assert!(w.lines().contains(&"created net unknown -".to_owned()));
+        let shown = w.toy.now;
         w.toy.exit(a);
         let records = w.toy.records();
         w.apply(&records.into_iter().filter(|r| !matches!(r.event, Event::Freed { .. })).collect::<Vec<_>>());
@@ -481,7 +480,11 @@ fn a_number_of_unknown_origin_that_was_left_is_used_again() {
         w.lines();
         act(&mut w, b);
         let mut records = w.toy.records();
-        records.iter_mut().for_each(|record| record.stamp.boot_ns += later);
+        for record in &mut records {
+            if let (Some(later), Event::Transition { at, entered_boot_ns, .. }) = (entered_later, &mut record.event) {
+                (*at, *entered_boot_ns) = (TransitionAt::Return, shown.checked_add_signed(later));
+            }
+        }
         w.apply(&records)
     };
     let unshare = |w: &mut Watch, task| w.toy.unshare(task, NET);
@@ -489,10 +492,11 @@ fn a_number_of_unknown_origin_that_was_left_is_used_again() {
         w.toy.clone(task, NET);
     };
     let lines = ["destroyed net exit 2", "created net unshare 3", "left initial net unshare 3", "joined net unshare 3"];
-    assert_eq!(again(unshare, SECOND), lines);
+    assert_eq!(again(unshare, None), lines);
+    assert_eq!(again(unshare, Some(1)), lines);
     // Somebody may have joined, and left, while the maker was in its call; but not before the child of a clone was there.
-    assert_eq!(again(unshare, 0), lines[2..]);
-    assert_eq!(again(clone, 0), ["destroyed net exit 2", "created net clone3 3", "joined net clone3 4"]);
+    assert_eq!(again(unshare, Some(-1_000_000)), lines[2..]);
+    assert_eq!(again(clone, None), ["destroyed net exit 2", "created net clone3 3", "joined net clone3 4"]);
 }
 
 /// Who made the first one was lost, a census found it held, and that it was let go of is not seen (tracepoint mode).
@@ -537,7 +541,6 @@ fn a_number_that_only_a_census_named_is_used_again() {
     w.toy.unshare(b, NET);
     let mut records = w.toy.records();
     records.retain(|record| !matches!(record.event, Event::Freed { .. } | Event::Unpinned { .. }));
-    records.iter_mut().for_each(|record| record.stamp.boot_ns += SECOND);
     let lines =
         ["destroyed net unknown -", "created net unshare 3", "left initial net unshare 3", "joined net unshare 3"];
     assert_eq!(w.apply(&records), lines);

@@ -52,7 +52,14 @@ pub fn decode(bytes: &[u8]) -> Result<Stamped, DecodeError> {
             let at =
                 transition_at(header.hook).ok_or(DecodeError::Hook { kind: "transition", size, hook: header.hook })?;
             let task = task(&r.task);
-            Event::Transition { at, call: call(&r.call, &task), task, before: slots(&r.before), after: slots(&r.after) }
+            Event::Transition {
+                at,
+                call: call(&r.call, &task),
+                task,
+                before: slots(&r.before),
+                after: slots(&r.after),
+                entered_boot_ns: some(r.entered_boot_ns),
+            }
         }
         kind::RETURN => {
             let r: record::Return = body("return", bytes)?;

@@ -152,10 +152,11 @@ fn a_transition_says_where_it_was_seen() {
             task: wire_task(),
             before: wire_slots(),
             after: wire_slots(),
+            entered_boot_ns: 0,
         };
         match (decode(record.as_bytes()), at) {
             (Ok(Stamped { event: Event::Transition { at: got, .. }, .. }), Some(at)) => assert_eq!(got, at),
-            (Err(error), None) => assert_eq!(error, DecodeError::Hook { kind: "transition", size: 488, hook }),
+            (Err(error), None) => assert_eq!(error, DecodeError::Hook { kind: "transition", size: 496, hook }),
             (other, _) => panic!("{other:?}"),
         }
     }

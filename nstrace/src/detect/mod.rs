@@ -92,7 +92,9 @@ impl Detectors {
             Event::Fork { call, creator, child, .. } => self.lineage.forked(call, creator, child),
             Event::Exec { task, former_tid: Some(former), .. } => self.lineage.took_over(*former, task),
             Event::Exit { task, .. } => self.lineage.exited(task),
-            Event::Transition { at, call, task, before, after } if self.lineage.moved(world, task, before, after) => {
+            Event::Transition { at, call, task, before, after, .. }
+                if self.lineage.moved(world, task, before, after) =>
+            {
                 let sight = Sight { world, lineage: &self.lineage };
                 let switch = Switch { at: *at, call, task, before, after };
                 forged::transition(sight, &switch, &mut found);

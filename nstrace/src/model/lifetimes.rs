@@ -9,7 +9,7 @@ use super::{
     sets::{NONE, NsIndex},
 };
 use crate::{
-    event::{Call, NsFacts, Stamp, TaskInfo, Via},
+    event::{Call, NsFacts, Stamp, TaskInfo, TransitionAt, Via},
     ns::{NsName, NsType},
 };
 
@@ -19,11 +19,23 @@ pub(super) struct Maker<'a> {
     /// The caller: the parent, for clone.
     pub task: &'a TaskInfo,
     pub call: &'a Call,
+    /// Boot time before which nobody can have seen what the call makes, nanoseconds. What was seen before is another namespace.
+    pub since: u64,
 }
 
-/// Nobody joins a namespace and leaves it again, or opens it, so long before the unshare(2) that makes it returns, nanoseconds.
-/// Before the child of a clone(2) is there nobody does either.
-const MAKING: u64 = 10_000_000;
+/// unshare(2) gives a task its new credentials after its other new namespaces, which name the user namespace as their owner: it
+/// can be seen so long before, nanoseconds.
+const COMMITTING: u64 = 10_000_000;
+
+/// From when on what a call makes can have been seen, by where its record comes from.
+pub(super) fn shown_since(stamp: Stamp, at: TransitionAt, entered_boot_ns: Option<u64>) -> u64 {
+    match at {
+        TransitionAt::Switch | TransitionAt::Copy => stamp.boot_ns,
+        TransitionAt::Creds | TransitionAt::Return => {
+            entered_boot_ns.unwrap_or(stamp.boot_ns.saturating_sub(COMMITTING))
+        }
+    }
+}
 
 impl Maker<'_> {
     fn creation(&self, stamp: Stamp) -> Box<Creation> {
@@ -52,16 +64,17 @@ impl World {
             Lookup::Other(ns) => self.displace(stamp, ns, out),
             Lookup::Live { ns, by_id } => {
                 let known = self.namespaces.get(ns);
-                // The kernel has just made a namespace of this number. One that was seen before is another one, whose end was
-                // lost, when its origin is known, it was left by all, or only held. Else it is this one: another task's record (it
-                // joined through /proc) came before that of the maker.
+                // The kernel has just made a namespace of this number. One whose origin is known, or that was seen before that
+                // could be, is another one, whose end was lost. Else it is this one: another task's record (it joined through
+                // /proc) came before that of the maker.
                 if stamp.boot_ns < known.first_seen && !by_id && !known.snapshot && !known.initial {
                     return None;
                 }
-                let making = if maker.is_some_and(|maker| maker.call.via == Via::Unshare) { MAKING } else { 0 };
-                let has_past = known.snapshot || known.creation.is_some() || known.is_left_since(stamp.boot_ns, making);
-                let is_older = known.first_seen < stamp.boot_ns && has_past;
-                if maker.is_none() || by_id || known.initial || !is_older {
+                let is_older = maker.is_some_and(|maker| {
+                    let has_past = known.snapshot || known.creation.is_some() || known.was_seen_before(maker.since);
+                    has_past && known.first_seen < stamp.boot_ns
+                });
+                if by_id || known.initial || !is_older {
                     self.recognise(stamp, ns, name, maker);
                     return Some(ns);
                 }

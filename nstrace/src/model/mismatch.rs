@@ -86,7 +86,7 @@ impl World {
         match event {
             // One transition may be told by two hooks, and then the task is already where it leads to; as far as that is
             // known: a number that a census or an end has given another meaning since leaves its slot empty.
-            Event::Transition { at, call, task, before, after }
+            Event::Transition { at, call, task, before, after, .. }
                 if *at != TransitionAt::Copy && call.via != Via::Exec =>
             {
                 let known = self.tasks.get(task.key.tid)?;

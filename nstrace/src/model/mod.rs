@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     attempts::Attempts,
     containers::Containers,
+    lifetimes::{Maker, shown_since},
     log::Log,
     moves::Move,
     namespaces::Namespaces,
@@ -165,7 +166,7 @@ impl World {
             Event::Fork { call, creator, child, slots } => {
                 self.move_task(&Move::fork(stamp, call, creator, child, slots), out);
             }
-            Event::Transition { at, call, task, before, after } => {
+            Event::Transition { at, call, task, before, after, entered_boot_ns } => {
                 if *at == TransitionAt::Copy {
                     return; // for a child that may never be: its Fork tells
                 }
@@ -173,7 +174,8 @@ impl World {
                     // The last thread enters its time namespace before the exec itself is told.
                     self.take_over_threads(stamp, task, out);
                 }
-                self.move_task(&Move::transition(stamp, call, task, before, after), out);
+                let maker = Maker { task, call, since: shown_since(stamp, *at, *entered_boot_ns) };
+                self.move_task(&Move::transition(stamp, maker, before, after), out);
                 if *at == TransitionAt::Return {
                     self.returned(stamp, call, task, out);
                 }

@@ -35,7 +35,8 @@ pub(super) struct Move<'a> {
 impl<'a> Move<'a> {
     pub fn fork(stamp: Stamp, call: &'a Call, creator: &'a TaskInfo, child: &'a TaskInfo, slots: &'a SlotSet) -> Self {
         Self {
-            maker: Some(Maker { task: creator, call }),
+            // Nobody finds a child before it has its start time.
+            maker: Some(Maker { task: creator, call, since: child.key.start_boottime }),
             makes: call.flags & CLONE_NEW_ANY,
             creator: Some(creator),
             by_call: [true; SLOTS],
@@ -44,17 +45,13 @@ impl<'a> Move<'a> {
         }
     }
 
-    pub fn transition(
-        stamp: Stamp,
-        call: &'a Call,
-        task: &'a TaskInfo,
-        before: &'a SlotSet,
-        after: &'a SlotSet,
-    ) -> Self {
+    /// `maker`: the task itself, and the call that it is in.
+    pub fn transition(stamp: Stamp, maker: Maker<'a>, before: &'a SlotSet, after: &'a SlotSet) -> Self {
+        let Maker { task, call, .. } = maker;
         let failed = call.errno.is_some();
         Self {
             before: Some(before),
-            maker: Some(Maker { task, call }),
+            maker: Some(maker),
             makes: if makes_namespaces(call.via) && !failed { call.flags & CLONE_NEW_ANY } else { 0 },
             by_call: Slot::ALL
                 .map(|slot| !failed && (before.get(slot) != after.get(slot) || before.get(slot).is_none())),

@@ -59,7 +59,7 @@ pub struct Namespace {
     pub(super) pinned: bool,
     /// Boot time of the last (un)pinning.
     pub(super) pin_boot_ns: u64,
-    /// Boot time at which a later census last found it, whatever held it.
+    /// Of one that no record showed before a later census: boot time at which it was found, `first_seen` being when that began.
     pub(super) found_boot_ns: Option<u64>,
     /// The last reference seen to go.
     pub(super) release: Option<Box<Release>>,
@@ -80,13 +80,9 @@ impl Namespace {
         self.initial
     }
 
-    /// Nobody is known to be in it, and the last that is known of it, a reference let go, a holder or that a census found it, is
-    /// from more than `time` before `boot_ns`.
-    pub(super) fn is_left_since(&self, boot_ns: u64, time: u64) -> bool {
-        let held = self.pinned.then_some(self.pin_boot_ns);
-        let released = self.release.as_ref().map(|release| release.boot_ns);
-        let last = released.max(held).max(self.found_boot_ns);
-        self.sets == 0 && self.nprocs == 0 && last.is_some_and(|last| boot_ns.saturating_sub(last) > time)
+    /// Somebody, or a census, had seen it by then.
+    pub(super) fn was_seen_before(&self, boot_ns: u64) -> bool {
+        self.found_boot_ns.unwrap_or(self.first_seen) < boot_ns
     }
 
     /// Processes with a thread in it; None for an initial namespace, whose members are not followed.

@@ -12,7 +12,7 @@ impl World {
             return; // gone before anybody could look
         }
         // open_tree(2) and fsmount(2) make a mount namespace that nobody is in: its first file publishes it.
-        let maker = Maker { task, call };
+        let maker = Maker { task, call, since: stamp.boot_ns };
         let made_here =
             call.via == Via::Mount && name.ns_type == NsType::Mnt && self.namespaces.is_announced_anew(name);
         let Some(ns) = self.resolve(stamp, name, made_here.then_some(&maker), out) else { return };

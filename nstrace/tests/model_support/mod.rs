@@ -82,6 +82,8 @@ pub struct Toy {
     next_id: u64,
     next_tid: u32,
     seq: u64,
+    /// When the last unshare(2) was entered.
+    entered: u64,
     /// Records since the last [`Toy::records`].
     out: Vec<Vec<u8>>,
     /// Like the programs: nothing is said of tasks that are and stay in the initial namespaces.
@@ -107,6 +109,7 @@ impl Toy {
             next_id: 1,
             next_tid: 2,
             seq: 0,
+            entered: 0,
             out: Vec::new(),
             filter: true,
             permitted: 0,
@@ -276,6 +279,7 @@ impl Toy {
             task: Self::wire_task(&self.tasks[&tid], 0),
             before: self.wire_slots(before),
             after: self.wire_slots(after),
+            entered_boot_ns: if matches!(hook, hook::UNSHARE | hook::SETNS) { self.entered } else { 0 },
         }
         .as_bytes()
         .to_vec()
@@ -310,6 +314,7 @@ impl Toy {
     }
 
     pub fn unshare(&mut self, tid: u32, flags: u64) {
+        self.entered = self.tick();
         let task = self.tasks[&tid].clone();
         let made = self.make_new(&task, flags);
         let mut after = task.slots;

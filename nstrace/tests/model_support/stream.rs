@@ -179,7 +179,7 @@ impl Stream {
         for (before, after) in [(self.initial, inside), (inside, self.initial)] {
             let header = self.header(kind::TRANSITION, hook::SWITCH_TASK_NAMESPACES);
             let (call, task) = (Self::call(308, CLONE_FLAG[net]), Self::task(visitor, 0, 0));
-            self.push(&record::Transition { header, call, task, before, after });
+            self.push(&record::Transition { header, call, task, before, after, entered_boot_ns: 0 });
             let header = self.header(kind::RETURN, hook::SETNS);
             self.push(&record::Return { header, call, task });
         }
