@@ -1,6 +1,6 @@
 //! The system calls under test, made raw: no library stands between the scenario and the kernel.
 
-use std::{ffi::CString, io, os::fd::RawFd};
+use std::{ffi::CString, io, os::fd::RawFd, sync::atomic::AtomicU64};
 
 /// An errno, with its name as errno(3) spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,6 +283,16 @@ pub fn io_uring_sqpoll() -> Result<RawFd, Errno> {
     // SAFETY: `params` has the size of struct io_uring_params.
     check(unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, params.as_mut_ptr()) })
         .map(|fd| RawFd::try_from(fd).expect("an fd is an int"))
+}
+
+/// A number that this process and all that it makes have in common, whatever becomes of them.
+pub fn shared_counter() -> &'static AtomicU64 {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, at no address in particular.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<AtomicU64>(), protection, flags, -1, 0) };
+    assert_ne!(at, libc::MAP_FAILED, "mmap");
+    // SAFETY: a page of zeros that is never unmapped.
+    unsafe { AtomicU64::from_ptr(at.cast()) }
 }
 
 /// pipe2(2) with `O_CLOEXEC` off: (reader, writer).

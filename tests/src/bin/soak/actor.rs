@@ -1,6 +1,6 @@
 //! A process that performs operations: what it holds, and how it says what it did.
 
-use std::{os::fd::RawFd, path::Path};
+use std::{os::fd::RawFd, path::Path, sync::atomic::AtomicU64};
 
 use nstrace_tests::{
     nsfs,
@@ -26,6 +26,8 @@ pub struct Family {
     pub initial: Slots,
     /// Pids of all workers.
     pub workers: Vec<u32>,
+    /// Operations that any of them performed.
+    pub operations: &'static AtomicU64,
 }
 
 /// See the module.
@@ -48,7 +50,6 @@ pub struct Actor {
     pub last_reaped: Option<u32>,
     /// Where the parent learns that this process has done its operations.
     pub ready: Option<RawFd>,
-    pub operations: u64,
 }
 
 /// Says it in one write(2), which a pipe takes whole.
@@ -73,7 +74,7 @@ impl Actor {
         let (pid, tid) = numbers();
         let slots = own_slots();
         Self {
-            family: Family { folder, initial: slots, workers: Vec::new() },
+            family: Family { folder, initial: slots, workers: Vec::new(), operations: sys::shared_counter() },
             pid,
             tid,
             slots,
@@ -84,7 +85,6 @@ impl Actor {
             ring: None,
             last_reaped: None,
             ready: None,
-            operations: 0,
         }
     }
 

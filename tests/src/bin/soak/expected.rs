@@ -64,6 +64,8 @@ pub struct Expected {
     /// By process and type, or `denied`: what is to be said in this round.
     pub items: HashMap<(u32, &'static str), Vec<Item>>,
     pub operations: u64,
+    /// Of these, what the workers themselves did.
+    pub own_operations: u64,
     pub processes_made: u64,
     pub trouble: Vec<String>,
     /// Processes of this round that had several threads.
@@ -169,7 +171,10 @@ impl Expected {
                     process.registered.push((kind(ns_type).name, *inum));
                 }
             }
-            Record::Barrier { operations } => self.operations += operations,
+            Record::Barrier { operations, own } => {
+                self.operations += operations;
+                self.own_operations += own;
+            }
             Record::Trouble { what } => self.trouble.push(what.clone()),
         }
     }

@@ -71,7 +71,7 @@ pub struct Options {
     /// How nstrace attaches [default: NSTRACE_ATTACH, or auto]
     #[arg(long)]
     attach: Option<String>,
-    /// Operations altogether
+    /// Operations altogether, those of the children of workers too
     #[arg(long, default_value_t = 10_000)]
     ops: u64,
     /// Begin no round after this many seconds, however many operations are left

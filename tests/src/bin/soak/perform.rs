@@ -1,6 +1,6 @@
 //! Performing operations, and saying what came of them.
 
-use std::os::fd::RawFd;
+use std::{os::fd::RawFd, sync::atomic::Ordering::Relaxed};
 
 use nstrace_tests::{
     kinds::{KINDS, SLOTS, kind, type_of_slot},
@@ -37,7 +37,7 @@ impl Actor {
     }
 
     fn perform(&mut self, op: &Op) {
-        self.operations += 1;
+        self.family.operations.fetch_add(1, Relaxed);
         match op {
             Op::Unshare { flags, map } => self.unshare(*flags, *map),
             Op::Spawn { how, flags, ops, then } => {
@@ -221,7 +221,7 @@ impl Actor {
         if self.is_initial("mnt") || self.mounts.len() >= MOST_MOUNTS {
             return None;
         }
-        let path = format!("{}/{}-{}", self.family.folder, self.tid, self.operations);
+        let path = format!("{}/{}-{}", self.family.folder, self.tid, self.family.operations.load(Relaxed));
         std::fs::write(&path, "").ok()?;
         Some(path)
     }

@@ -101,7 +101,10 @@ pub enum Record {
     },
     /// All operations of the round are done.
     Barrier {
+        /// Of the whole family.
         operations: u64,
+        /// Of the worker itself.
+        own: u64,
     },
     /// The actor itself has a problem: no result counts.
     Trouble {

@@ -306,9 +306,10 @@ impl<'a> Run<'a> {
         let guard = self.stream.lives();
         let lives = &guard.0;
         format!(
-            "{} operations, {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census, {} looks), \
+            "{} operations ({} by workers, the rest by their children), {} processes, {} namespaces made, {} lines, {} rounds ({} with losses, {} with a census, {} looks), \
              {} killed in the middle, {} records overtaken by what followed, {} lost in {} losses {:?}, {} resynced ({} ends told too early), {:.0} s (acting {:.0}, awaiting lines {:.0}, comparing {:.0})",
             self.expected.operations,
+            self.expected.own_operations,
             self.expected.processes_made,
             lives.created,
             lives.lines,

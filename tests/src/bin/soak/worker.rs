@@ -1,6 +1,9 @@
 //! A worker: performs one round of operations after the other, as the coordinator sends them.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use nstrace_tests::sys;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -35,7 +38,9 @@ pub fn work(folder: String) -> ! {
     while let Some(round) = next(&mut actor) {
         actor.family.workers = round.workers;
         actor.perform_all(&round.ops);
-        say(&Record::Barrier { operations: std::mem::take(&mut actor.operations) });
+        // The others of the family stand still.
+        let operations = actor.family.operations.swap(0, Relaxed);
+        say(&Record::Barrier { operations, own: round.ops.len() as u64 });
     }
     actor.kill_all();
     actor.reap_the_dead();
