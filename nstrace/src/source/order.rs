@@ -8,7 +8,7 @@ use crate::event::Stamp;
 /// between, so a record can be older than the one before it by as long as the scheduler likes (milliseconds were seen on
 /// 7.3). It is told at the time of that earlier record, which lies between its own reading and its own place: the fact
 /// is never put after the return of the call that made it. The order of the ring is the order of the stream; the model
-/// compares times only to tell a snapshot from records.
+/// compares times only to tell a snapshot from records, and what was seen before a call began.
 #[derive(Debug, Default)]
 pub struct Order {
     latest: u64,

@@ -1,5 +1,6 @@
 //! The tests in guests: one boot per kernel, in it the suites in every attach mode that they need; several guests side by side.
 
+use std::cmp::Reverse;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -17,8 +18,12 @@ use crate::step;
 /// enough, in the mode that [`Runs::modes_of`] names first.
 const ONCE: [&str; 4] = ["escape_techniques", "live_audit", "live_census", "live_containers"];
 
-/// Suites whose subject (options, names, recordings) is the same on every kernel, too: in one guest, that of the last kernel.
+/// Suites whose subject (options, names, recordings) is the same on every kernel, too: in one guest, that of the first kernel, which
+/// is emulated soonest.
 const ONCE_IN_ALL: [&str; 3] = ["bad_input", "live_hostile", "live_recording"];
+
+/// Suites to which the kernels between the first and the last are like one of these.
+const AT_THE_ENDS: [&str; 1] = ["live_containers"];
 
 /// What to run.
 #[derive(Debug)]
@@ -37,7 +42,11 @@ impl Runs<'_> {
             step::note("the tests crate has no integration tests: nothing to run in guests");
             return Ok(());
         }
-        let queue = Mutex::new(self.kernels.iter().copied());
+        // What takes longest comes first, so that all end at about the same time.
+        let mut kernels: Vec<Kernel> = self.kernels.iter().rev().copied().collect();
+        kernels
+            .sort_by_key(|&kernel| Reverse(built.suites.iter().filter(|suite| self.has(kernel, &suite.name)).count()));
+        let queue = Mutex::new(kernels.into_iter());
         let rows = thread::scope(|scope| {
             let worker = || -> Result<Vec<(Kernel, Framed)>> {
                 let mut done = Vec::new();
@@ -65,6 +74,14 @@ impl Runs<'_> {
         Ok(())
     }
 
+    /// Whether this suite runs in the guest of this kernel.
+    fn has(&self, kernel: Kernel, suite: &str) -> bool {
+        let [is_first, is_last] = [self.kernels.first(), self.kernels.last()].map(|end| end == Some(&kernel));
+        let once = ONCE_IN_ALL.contains(&suite) && !is_first;
+        let between = AT_THE_ENDS.contains(&suite) && !is_first && !is_last;
+        !once && !between
+    }
+
     /// The modes, each of them first on every other kernel.
     fn modes_of(&self, kernel: Kernel) -> Vec<String> {
         let mut modes = self.modes.to_vec();
@@ -76,9 +93,7 @@ impl Runs<'_> {
     fn one(&self, kernel: Kernel, built: &Built) -> Result<Framed> {
         let modes = self.modes_of(kernel);
         let mut command = vec!["guest-suite".to_owned(), modes.join(",")];
-        let is_last = self.kernels.last() == Some(&kernel);
-        let suites: Vec<_> =
-            built.suites.iter().filter(|suite| is_last || !ONCE_IN_ALL.contains(&suite.name.as_str())).collect();
+        let suites: Vec<_> = built.suites.iter().filter(|suite| self.has(kernel, &suite.name)).collect();
         command.extend(suites.iter().map(|suite| suite.name.clone()));
         command.push("--".to_owned());
         command.extend(self.harness.iter().cloned());
@@ -183,7 +198,22 @@ impl Framed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Framed, Tally};
+    use super::{AT_THE_ENDS, Framed, Kernel, ONCE, ONCE_IN_ALL, Runs, Tally};
+
+    #[test]
+    fn every_suite_has_its_guests() {
+        let guests = |kernels: &[Kernel], suite: &str| {
+            let runs = Runs { kernels, modes: &[], harness: &[], jobs: 1, cpus: 1, timeout_seconds: 1 };
+            kernels.iter().filter(|&&kernel| runs.has(kernel, suite)).count()
+        };
+        for (suites, many) in [(&ONCE_IN_ALL[..], 1), (&AT_THE_ENDS, 2), (&["live_calls"], Kernel::ALL.len())] {
+            for suite in suites {
+                assert_eq!(guests(&Kernel::ALL, suite), many, "{suite}");
+                assert_eq!(guests(&Kernel::ALL[1..2], suite), 1, "{suite}");
+            }
+        }
+        assert!(AT_THE_ENDS.iter().all(|suite| ONCE.contains(suite)));
+    }
 
     fn fed(lines: &[&str], status: u8) -> Vec<Tally> {
         let mut framed = Framed::new(&["kprobe".to_owned(), "fentry".to_owned()]);
