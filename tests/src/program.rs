@@ -21,6 +21,11 @@ pub fn again() -> bool {
     std::env::var_os("NSTRACE_AGAIN").is_some()
 }
 
+/// These tests also run on an older kernel and on a newer one.
+pub fn between() -> bool {
+    std::env::var_os("NSTRACE_BETWEEN").is_some()
+}
+
 /// `--attach` of this run.
 pub fn attach() -> String {
     std::env::var("NSTRACE_ATTACH").unwrap_or_else(|_| "auto".to_owned())

@@ -14,16 +14,17 @@ use crate::guest::machine::{self, Machine};
 use crate::guest::payload::{Output, Payload};
 use crate::step;
 
-/// Suites that do not attach, or whose subject (what container engines do) is the same whatever attaches: once per kernel is
-/// enough, in the mode that [`Runs::modes_of`] names first.
-const ONCE: [&str; 4] = ["escape_techniques", "live_audit", "live_census", "live_containers"];
+/// Suites that do not attach, whose subject is the same whatever attaches, or that take long: in the mode that
+/// [`Runs::modes_of`] names first. So every mode has them on every other kernel.
+const ONCE: [&str; 5] = ["escape_techniques", "live_audit", "live_census", "live_soak", "live_storms"];
 
-/// Suites whose subject (options, names, recordings) is the same on every kernel, too: in one guest, that of the first kernel, which
-/// is emulated soonest.
-const ONCE_IN_ALL: [&str; 3] = ["bad_input", "live_hostile", "live_recording"];
+/// Suites whose subject (engines, options, names, recordings) is the same on every kernel, too: in one guest, that of the first
+/// kernel, which is emulated soonest.
+const ONCE_IN_ALL: [&str; 4] = ["bad_input", "live_containers", "live_hostile", "live_recording"];
 
-/// Suites to which the kernels between the first and the last are like one of these.
-const AT_THE_ENDS: [&str; 1] = ["live_containers"];
+/// Suites to which the kernels between the first and the last are like one of these. Others learn by `NSTRACE_BETWEEN` that theirs
+/// is one of those.
+const AT_THE_ENDS: [&str; 1] = ["live_audit"];
 
 /// What to run.
 #[derive(Debug)]
@@ -76,10 +77,14 @@ impl Runs<'_> {
 
     /// Whether this suite runs in the guest of this kernel.
     fn has(&self, kernel: Kernel, suite: &str) -> bool {
-        let [is_first, is_last] = [self.kernels.first(), self.kernels.last()].map(|end| end == Some(&kernel));
-        let once = ONCE_IN_ALL.contains(&suite) && !is_first;
-        let between = AT_THE_ENDS.contains(&suite) && !is_first && !is_last;
-        !once && !between
+        let elsewhere = ONCE_IN_ALL.contains(&suite) && self.kernels.first() != Some(&kernel);
+        let at_the_ends = AT_THE_ENDS.contains(&suite) && self.is_between(kernel);
+        !elsewhere && !at_the_ends
+    }
+
+    /// Neither the first kernel nor the last.
+    fn is_between(&self, kernel: Kernel) -> bool {
+        ![self.kernels.first(), self.kernels.last()].contains(&Some(&kernel))
     }
 
     /// The modes, each of them first on every other kernel.
@@ -101,6 +106,9 @@ impl Runs<'_> {
         payload.output = Output::Lines;
         payload.env("NSTRACE_GUEST", "1");
         payload.env("NSTRACE_ONCE", &[&ONCE[..], &ONCE_IN_ALL].concat().join(" "));
+        if self.is_between(kernel) {
+            payload.env("NSTRACE_BETWEEN", "1");
+        }
         payload.program("nstrace", &built.nstrace);
         payload.env("NSTRACE_BIN", "/payload/bin/nstrace");
         if let Some(actor) = &built.actor {
