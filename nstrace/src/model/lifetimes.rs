@@ -24,7 +24,7 @@ pub(super) struct Maker<'a> {
 }
 
 /// unshare(2) gives a task its new credentials after its other new namespaces, which name the user namespace as their owner: it
-/// can be seen so long before, nanoseconds.
+/// can be seen so long before, nanoseconds. Also what stands for the length of a call whose entry was not seen.
 const COMMITTING: u64 = 10_000_000;
 
 /// From when on what a call makes can have been seen, by where its record comes from.

@@ -105,7 +105,7 @@ impl World {
         let ns = self.resolve(at, name, None, out)?;
         let entry = self.namespaces.get_mut(ns);
         if entry.key.0 > known && entry.name.id.is_none() {
-            entry.found_boot_ns.get_or_insert(at.boot_ns);
+            entry.found_boot_ns = Some(at.boot_ns);
             entry.first_seen = entry.first_seen.min(began);
         }
         Some(ns)
