@@ -4,17 +4,16 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use nstrace_common::record::{Transition, hook, kind};
+use nstrace_common::record::hook;
 
 use crate::{
     config::offset,
-    emit::reserve,
     kernel_memory::{Kptr, load_ptr},
     namespace::describe_user,
     preempt::uninterrupted,
     slots::{empty_slots, write_task_slots, write_user_slot},
-    syscall::write_call,
-    task::{current, is_self, write_task},
+    task::{current, is_self},
+    transition::{Change, tell_transition},
 };
 
 #[fentry(function = "commit_creds")]
@@ -62,15 +61,6 @@ fn committed(new: Kptr) {
     // SAFETY: `after` is writable.
     unsafe { write_user_slot(&raw mut after, new) };
     describe_user(new, &before, &after, hook::COMMIT_CREDS);
-    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::COMMIT_CREDS) else { return };
-    let to = entry.as_mut_ptr();
-    // SAFETY: the entry is as large as `Transition`.
-    unsafe {
-        write_call(&raw mut (*to).call, task, 0);
-        write_task(&raw mut (*to).task, task);
-        (*to).before = before;
-        (*to).after = after;
-        (*to).entered_boot_ns = 0;
-    }
-    entry.submit(0);
+    let change = Change { before: &before, after: &after, entered_boot_ns: 0 };
+    tell_transition(task, &change, 0, hook::COMMIT_CREDS);
 }

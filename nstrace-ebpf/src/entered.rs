@@ -8,21 +8,20 @@ use aya_ebpf::{
 };
 use nstrace_common::{
     entered::Entered,
-    record::{Transition, hook, kind},
-    slots::Slots,
+    record::hook,
 };
 
 use crate::{
     calls::{asked, tell_failure, tracepoint_ret},
     config::{doubled, offset},
-    emit::{lose, now, reserve},
-    kernel_memory::{Kptr, load_ptr},
+    emit::{lose, now},
+    kernel_memory::load_ptr,
     namespace::{describe_changed, describe_user},
     preempt::uninterrupted,
     slots::{empty_slots, write_task_slots},
-    syscall::write_call,
-    task::{current, is_self, write_task},
+    task::{current, is_self},
     told::{self, Copy},
+    transition::{Change, tell_transition},
 };
 
 /// By tid. LRU: what is pushed out is told as lost at the return.
@@ -187,21 +186,7 @@ fn returned(ret: i32, by: u16, this: Copy) {
     let (before, after) = (&call.before, &call.after);
     describe_changed(load_ptr(task, offset!(task_nsproxy)), before, after, by);
     describe_user(load_ptr(task, offset!(task_real_cred)), before, after, by);
-    tell_transition(task, call, ret, by);
+    let change = Change { before, after, entered_boot_ns: call.boot_ns };
+    tell_transition(task, &change, ret, by);
     let _ = ENTERED.remove(&tid);
-}
-
-#[inline(always)]
-fn tell_transition(task: Kptr, call: &Entered, ret: i32, by: u16) {
-    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, by) else { return };
-    let to = entry.as_mut_ptr();
-    // SAFETY: the entry is as large as `Transition`.
-    unsafe {
-        write_call(&raw mut (*to).call, task, ret);
-        write_task(&raw mut (*to).task, task);
-        (*to).before = call.before;
-        (*to).after = call.after;
-        (*to).entered_boot_ns = call.boot_ns;
-    }
-    entry.submit(0);
 }

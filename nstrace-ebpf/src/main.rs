@@ -35,6 +35,7 @@ mod switch;
 mod syscall;
 mod task;
 mod told;
+mod transition;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -4,16 +4,16 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use nstrace_common::record::{Transition, hook, kind};
+use nstrace_common::record::hook;
 
 use crate::{
-    emit::{debug, reserve},
+    emit::debug,
     kernel_memory::Kptr,
     namespace::describe_changed,
     preempt::uninterrupted,
     slots::{empty_slots, write_nsproxy_slots, write_task_slots},
-    syscall::write_call,
-    task::{current, is_self, write_task},
+    task::{current, is_self},
+    transition::{Change, tell_transition},
 };
 
 #[fentry(function = "switch_task_namespaces")]
@@ -61,15 +61,6 @@ fn switched(task: Kptr, new: Kptr) {
     // SAFETY: `after` is writable.
     unsafe { write_nsproxy_slots(&raw mut after, new) };
     describe_changed(new, &before, &after, hook::SWITCH_TASK_NAMESPACES);
-    let Some(mut entry) = reserve::<Transition>(kind::TRANSITION, hook::SWITCH_TASK_NAMESPACES) else { return };
-    let to = entry.as_mut_ptr();
-    // SAFETY: the entry is as large as `Transition`.
-    unsafe {
-        write_call(&raw mut (*to).call, running, 0);
-        write_task(&raw mut (*to).task, running);
-        (*to).before = before;
-        (*to).after = after;
-        (*to).entered_boot_ns = 0;
-    }
-    entry.submit(0);
+    let change = Change { before: &before, after: &after, entered_boot_ns: 0 };
+    tell_transition(running, &change, 0, hook::SWITCH_TASK_NAMESPACES);
 }
