@@ -70,11 +70,12 @@ pub fn numbers() -> (u32, u32) {
 }
 
 impl Actor {
-    pub fn new(folder: String) -> Self {
+    /// `operations`: see [`Family`].
+    pub fn new(folder: String, operations: &'static AtomicU64) -> Self {
         let (pid, tid) = numbers();
         let slots = own_slots();
         Self {
-            family: Family { folder, initial: slots, workers: Vec::new(), operations: sys::shared_counter() },
+            family: Family { folder, initial: slots, workers: Vec::new(), operations },
             pid,
             tid,
             slots,

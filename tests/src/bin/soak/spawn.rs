@@ -1,6 +1,10 @@
 //! Children and threads.
 
-use std::{ffi::CString, os::fd::RawFd, sync::mpsc};
+use std::{
+    ffi::CString,
+    os::fd::RawFd,
+    sync::{atomic::AtomicU64, mpsc},
+};
 
 use nstrace_tests::{
     kinds::{ALL_FLAGS, kind},
@@ -142,7 +146,9 @@ impl AfterExec {
     pub fn go_on(self) -> ! {
         let Self { pid, tid, ready, children } = self;
         sys::set_comm(crate::Comms::of_this_run().actor.as_bytes());
-        let mut actor = Actor::new(String::new());
+        // This program performs none.
+        static OPERATIONS: AtomicU64 = AtomicU64::new(0);
+        let mut actor = Actor::new(String::new(), &OPERATIONS);
         say(&Record::Exec { pid, tid, after: actor.slots });
         if ready.is_some() {
             (actor.ready, actor.children) = (ready, children);

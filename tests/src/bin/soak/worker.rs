@@ -33,7 +33,7 @@ pub fn work(folder: String) -> ! {
     }));
     sys::block_child_signal();
     sys::become_subreaper();
-    let mut actor = Actor::new(folder);
+    let mut actor = Actor::new(folder, sys::shared_counter());
     say(&Record::Worker { pid: actor.pid, slots: actor.slots });
     while let Some(round) = next(&mut actor) {
         actor.family.workers = round.workers;
