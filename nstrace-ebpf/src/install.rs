@@ -1,4 +1,5 @@
-//! `*ns_install(nsset, ns)`: setns(2) asks a type whether the caller may enter one namespace; the verdict is its result.
+//! `*ns_install(nsset, ns)`: setns(2) asks a type whether the caller may enter one namespace; the verdict is its result. A refusal
+//! is told with the namespace; what was permitted is told when it takes effect.
 
 use aya_ebpf::{
     helpers::generated::bpf_get_current_pid_tgid,
@@ -74,7 +75,7 @@ pub fn kretprobe_ns_install(ctx: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn installed(ns_common: Kptr, ret: i32) {
-    if is_self() {
+    if ret >= 0 || is_self() {
         return;
     }
     let Some(mut entry) = reserve::<Install>(kind::INSTALL, hook::NS_INSTALL) else { return };
