@@ -27,7 +27,7 @@ pub mod kind {
     pub const PINNED: u16 = 8;
     /// [`super::Pin`]: the last nsfs file or bind mount of a namespace is gone.
     pub const UNPINNED: u16 = 9;
-    /// [`super::Install`]: setns(2) tried one namespace.
+    /// [`super::Install`]: setns(2) was refused one namespace.
     pub const INSTALL: u16 = 10;
     /// [`super::TaskState`]: a task that an iterator found.
     pub const TASK: u16 = 11;
@@ -209,7 +209,7 @@ pub struct Pin {
 }
 const _: () = assert!(size_of::<Pin>() == 264);
 
-/// [`kind::INSTALL`]: `proc_ns_operations.install` was asked to put `ns` into the caller's nsset; `call.ret` is its verdict.
+/// [`kind::INSTALL`]: `proc_ns_operations.install` refused to put `ns` into the caller's nsset, with `call.ret`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Install {

@@ -34,7 +34,8 @@ impl Attempts {
 const RESTARTS: std::ops::RangeInclusive<i32> = 512..=516;
 
 impl World {
-    /// setns(2) tried one namespace. Only a refusal says more than the transition that follows.
+    /// setns(2) was refused one namespace. Recordings of earlier versions tell what was permitted, too: the transition that follows
+    /// says more.
     pub(super) fn installed(
         &mut self,
         stamp: Stamp,
