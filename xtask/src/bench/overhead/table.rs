@@ -126,7 +126,7 @@ impl Measured {
         let miss = |tracer: &str| {
             let (_, own) = self.added(tracer, operation)?;
             let more = own / 100.0 * self.cost(BASE, operation)?.1;
-            (own >= PLAIN_LIMIT).then(|| format!("{tracer} {operation} ({} or {more:.0})", signed(own)))
+            (!is_small(own)).then(|| format!("{tracer} {operation} ({} or {more:.0})", signed(own)))
         };
         self.sides().0.into_iter().filter_map(miss).collect()
     }
@@ -142,7 +142,7 @@ impl Measured {
         (!dearer.is_empty()).then(|| format!("{operation} against {peer} {}: {}", both(theirs), dearer.join(", ")))
     }
 
-    /// Says which goals are met, by the callers' own time.
+    /// Prints each goal of each mode, met or missed; true if all are met.
     pub fn judge(&self, machine: &str) -> bool {
         let mut met = true;
         let mut say = |what: &str, good: bool| {
@@ -153,10 +153,7 @@ impl Measured {
         for tracer in &ours {
             for operation in PLAIN {
                 if let Some((_, own)) = self.added(tracer, operation) {
-                    say(
-                        &format!("{tracer} adds {own:.2} % to {operation} (goal {PLAIN_LIMIT:.0} %)"),
-                        own < PLAIN_LIMIT,
-                    );
+                    say(&format!("{tracer} adds {own:.2} % to {operation} (goal {PLAIN_LIMIT:.0} %)"), is_small(own));
                 }
             }
             for operation in CHANGING {
@@ -170,6 +167,11 @@ impl Measured {
         }
         met
     }
+}
+
+/// Of the own part of a result of [`Measured::added`] to what plain processes do.
+fn is_small(own: f64) -> bool {
+    own < PLAIN_LIMIT
 }
 
 /// Of two results of [`Measured::added`]. The work of a tracer outside of the caller counts too.
